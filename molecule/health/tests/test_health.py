@@ -1,0 +1,137 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shipped daily runbook on nodes under systemd: well, broken in many ways, in check mode. Seen from outside with plain tools."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+testinfra_hosts = ["ansible://health"]
+
+ROOT = Path(__file__).resolve().parents[3]
+NODES = ["health-debian11", "health-debian12", "health-debian13"]
+FAULT = "python3 /opt/nextrade/app/trading_service.py --state /opt/nextrade fault"
+SERVICE = "systemctl {} nextrade-api"
+
+# name of the fault: how to switch it on and off, the check that must find it, the verdict
+FAULTS = {
+    "stopped service": (SERVICE.format("stop"), SERVICE.format("start"), "service runs", "critical"),
+    "dripping answers": (f"{FAULT} on dripping", f"{FAULT} off dripping", "api answers", "critical"),
+    "degraded": (f"{FAULT} on degraded", f"{FAULT} off degraded", "api answers", "warning"),
+    "nulls": (f"{FAULT} on null_values", f"{FAULT} off null_values", "api answers", "unknown"),
+    "html with 200": (f"{FAULT} on html_error", f"{FAULT} off html_error", "api answers", "unknown"),
+    "language model down": (f"{FAULT} on llm_down", f"{FAULT} off llm_down", "language model answers", "critical"),
+    "locked database": (f"{FAULT} on database_locked", f"{FAULT} off database_locked", "database works", "critical"),
+    "stuck orders": (f"{FAULT} on stuck_orders", f"{FAULT} off stuck_orders", "stuck orders", "critical"),
+    "market data down": (f"{FAULT} on market_data_down", f"{FAULT} off market_data_down", "external market data", "critical"),
+    "compliance log gone": ("mv /var/log/nextrade/compliance.log /root/", "mv /root/compliance.log /var/log/nextrade/",
+                            "compliance log is written", "critical"),
+}  # fmt: skip
+
+
+class Run:
+    """One run of the shipped daily playbook, with its report."""
+
+    def __init__(self, history: Path, *arguments: str) -> None:
+        inventories = [f"--inventory={ROOT}/{place}" for place in ("inventories/nextrade", "molecule/inventory")]
+        command = ["ansible-playbook", *inventories, "--limit=health", *arguments, str(ROOT / "playbooks/daily.yml")]
+        environment = {**os.environ, "RUNBOOK_HISTORY_DIR": str(history), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+        self.rc, self.output = done.returncode, done.stdout + done.stderr
+        report = max((history / "reports").glob("*.json"))
+        self.view: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+
+    def checks(self) -> dict[str, dict[str, dict[str, Any]]]:
+        hosts = [host for system in self.view["systems"] for host in system["hosts"]]
+        return {host["name"]: {check["name"]: check for check in host["checks"]} for host in hosts}
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("history")
+
+
+@pytest.fixture(scope="module")
+def everywhere() -> Callable[[str], None]:
+    """Runs a shell command on every node."""
+    from testinfra.backend import get_backend_class  # noqa: F401  # the plugin is loaded
+
+    import testinfra
+
+    inventory = os.environ.get("MOLECULE_INVENTORY", f"{ROOT}/molecule/inventory")
+    hosts = [testinfra.get_host(f"ansible://{node}?ansible_inventory={inventory}") for node in NODES]
+
+    def run(command: str) -> None:
+        for host in hosts:
+            done = host.run(command)
+            assert done.rc == 0, f"{command}: {done.stderr}"
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def healthy(history: Path) -> Run:
+    return Run(history)
+
+
+@pytest.fixture(scope="module", params=FAULTS)
+def fault(request: pytest.FixtureRequest, history: Path, healthy: Run, everywhere: Callable[[str], None]) -> Iterator[tuple[Run, str, str]]:
+    switch_on, switch_off, check, status = FAULTS[request.param]
+    everywhere(switch_on)
+    everywhere("sleep 1")
+    try:
+        yield Run(history), check, status
+    finally:
+        everywhere(switch_off)
+        everywhere("for i in $(seq 50); do python3 -c \"import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health')\" && exit 0; sleep 0.2; done; exit 1")
+
+
+def test_service_runs_under_systemd(host: Host) -> None:
+    assert host.service("nextrade-api").is_running
+    assert host.socket("tcp://127.0.0.1:8000").is_listening
+
+
+def test_preflight_installed_the_library(host: Host) -> None:
+    assert host.package("python3-jmespath").is_installed
+
+
+def test_healthy_nodes_are_found_healthy(host: Host, healthy: Run) -> None:
+    name = host.check_output("hostname")
+    assert healthy.rc == 0, healthy.output
+    assert {check["status"] for check in healthy.checks()[name].values()} == {"ok"}, healthy.output
+
+
+def test_measures_agree_with_plain_tools(host: Host, healthy: Run) -> None:
+    checks = healthy.checks()[host.check_output("hostname")]
+    used = int(host.check_output("df --output=pcent / | tail -1 | tr -dc 0-9"))
+    assert abs(checks["root disk"]["measures"]["disk_used_percent"] - used) <= 1.5
+    assert checks["process"]["measures"]["count"] == len(host.process.filter(user="nextrade"))
+    assert checks["service runs"]["measures"]["active_state"] == host.check_output("systemctl show -P ActiveState nextrade-api")
+
+
+def test_fault_is_found_named_and_graded(host: Host, fault: tuple[Run, str, str]) -> None:
+    run, name, status = fault
+    found = run.checks()[host.check_output("hostname")]
+    assert found[name]["status"] == status, found[name]
+    assert found[name]["message"]
+    assert run.rc == (0 if status == "warning" else 2), run.output
+
+
+def test_check_mode_gives_a_verdict_and_writes_nothing(host: Host, history: Path, healthy: Run, everywhere: Callable[[str], None]) -> None:
+    everywhere("touch /root/before && sleep 1")
+    run = Run(history, "--check", "--diff")
+    assert run.rc == 0, run.output
+    assert run.view["check_mode"] is True
+    own = ["/opt/nextrade/*", "/var/log/*", "/root/.ansible*", "/tmp/*", "/var/tmp/*", "/root/before", "/var/lib/systemd/*", "/run/*"]
+    but = " ".join(f"-not -path '{path}'" for path in own)
+    assert host.check_output(f"find / -xdev -newer /root/before -type f {but}") == ""
+    database = run.checks()[host.check_output("hostname")]["database works"]
+    assert {limit["state"] for limit in database["limits"] if limit["measure"] == "writable"} == {"skipped"}

@@ -1,0 +1,186 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of checks and connections, shared by every module that takes them."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """One block per kind of check, under the key that names the kind."""
+
+    DOCUMENTATION = r"""
+options:
+  connections:
+    description: "Named connections that checks refer to, such as C({orders: {path: /var/lib/app/orders.db}}) for an SQLite file."
+    type: dict
+    default: {}
+  checks:
+    description: The checks. Each has a name, exactly one kind, and limits on what that kind measures.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the check, once per host; history, mutes and overlays refer to it.
+        type: str
+        required: true
+      limits:
+        description:
+          - Measure to C({warning, critical, severity, for}). A limit says what is bad, as in C("> 80 %"), C("<= 5 s"), C("!= healthy"),
+            C("not in [ok, degraded]"), C("> 1.5 x baseline"); a list of limits is crossed when one of them is.
+          - C(severity) (P1 page now, P2 within 15 minutes, P3 within an hour, P4 next business day) and C(for) (such as C("10 min"),
+            how long it must last before it counts) hold for both levels, or are given per level.
+          - A measure without limits of its own has those of its kind, which are named below.
+        type: dict
+        default: {}
+      severity:
+        description: How bad it is when the target cannot be reached, or a limit of the kind itself is crossed.
+        type: str
+        choices: [P1, P2, P3, P4]
+        default: P2
+      for:
+        description: How long the check must be bad before it counts, such as C("2 min"); until then it is a warning of severity P4.
+        type: str
+      mute:
+        description: Measure and show the check, but do not count it until a date.
+        type: dict
+        suboptions: &expiring
+          reason: {description: Why., type: str, required: true}
+          owner: {description: Who decided it and will end it., type: str, required: true}
+          until: {description: "Date or instant (RFC 3339, UTC when it names no zone) from which it counts again.", type: str, required: true}
+      poll:
+        description: Measure again and again until the check is well, for things that become right after a while.
+        type: dict
+        suboptions:
+          interval_seconds: {description: Seconds between two measurements., type: float, default: 2.0}
+          within_seconds: {description: Seconds after which the last measurement counts., type: float, required: true}
+      baselines:
+        description: Measure to baseline, in its base unit, for limits relative to it; P(tradeops.runbook.compile_checks#filter) fills it.
+        type: dict
+        default: {}
+      notes:
+        description: Remarks that are passed on to the result.
+        type: list
+        elements: str
+        default: []
+      http:
+        description:
+          - One HTTP request. Measures C(status_code), C(latency) (s), C(size) (B) and what O(checks[].http.read) names.
+          - C(status_code) is critical from 400 on unless limits say otherwise. Redirects are followed on the same host only.
+        type: dict
+        suboptions:
+          url: {description: Address (http or https) without name and password., type: str, required: true}
+          method: {description: Request method., type: str, choices: [GET, HEAD], default: GET}
+          headers: {description: Header fields., type: dict, default: {}}
+          secret_headers: {description: "Header fields with secrets, such as an API key.", type: dict}
+          read:
+            description:
+              - Name to JMESPath in a JSON answer, or C({path, unit, timezone}). The unit is C(s), C(B) or C(percent) for limits with units.
+              - A point in time also measures C(<name>.age) (s), a list C(<name>.count), when limits ask for them. C(timezone) (IANA name)
+                is for instants written without an offset.
+            type: dict
+            default: {}
+          expect_refused:
+            description: The request must be refused with 401 or 403; anything else is critical.
+            type: bool
+            default: false
+          max_bytes: {description: Largest answer to be read., type: int, default: 1048576}
+          ca_path: {description: File with the certificates of trusted authorities (PEM)., type: path}
+          validate_certs: {description: Verify the certificate. A check that does not says so in its notes., type: bool, default: true}
+          timeout_seconds: &timeout {description: Seconds one measurement may take., type: float, default: 10.0}
+      tcp:
+        description: Connects to a port. Measures C(latency) (s).
+        type: dict
+        suboptions:
+          host: {description: Name or address., type: str, required: true}
+          port: {description: Port., type: int, required: true}
+          timeout_seconds: *timeout
+      dns:
+        description:
+          - Resolves a name as programs on the host do. Measures C(latency) (s), C(addresses) (list), C(address_count), C(missing) (list)
+            and C(missing_count). No address and missing ones are critical.
+        type: dict
+        suboptions:
+          name: {description: Name to resolve., type: str, required: true}
+          expect: {description: Addresses that must be in the answer., type: list, elements: str, default: []}
+          timeout_seconds: *timeout
+      tls:
+        description:
+          - Certificates of an endpoint, a PEM file, or the ACME store of Traefik (every certificate). Measures C(expires_in) (s, the
+            soonest), C(soonest) (its name), C(certificate_count), C(expired_count), and for an endpoint C(trusted), C(problem), C(protocol).
+          - C(expires_in) is a warning below 21 days and critical below 7, an untrusted endpoint is critical.
+        type: dict
+        suboptions:
+          host: {description: Endpoint., type: str}
+          port: {description: Port of the endpoint., type: int, default: 443}
+          server_name: {description: Name to ask for and to verify; the endpoint by default., type: str}
+          ca_path: {description: File with the certificates of trusted authorities (PEM)., type: path}
+          path: {description: PEM file., type: path}
+          acme_path: {description: acme.json of Traefik., type: path}
+          timeout_seconds: *timeout
+      host:
+        description:
+          - The machine. Measures C(disk_used_percent), C(disk_free) (B), C(inodes_used_percent) of O(checks[].host.mount), and
+            C(memory_used_percent), C(memory_available) (B), C(swap_used_percent), C(load_1m), C(load_per_cpu), C(uptime) (s), and, when it
+            has a limit, C(cpu_percent) over half a second.
+        type: dict
+        suboptions:
+          mount: {description: Mount point., type: path}
+      process:
+        description:
+          - Running processes. Measures C(count), C(memory) (B, resident), C(age) (s, the oldest), C(threads), C(open_files), and, when it
+            has a limit, C(cpu_percent) over half a second. None is critical.
+        type: dict
+        suboptions:
+          name: {description: Name of the program., type: str}
+          pattern: {description: Regular expression searched in the command line., type: str}
+          pid_file: {description: File that holds the process id., type: path}
+          user: {description: Only processes of this user., type: str}
+      systemd:
+        description:
+          - A unit. Measures C(active_state), C(sub_state), C(enabled_state), C(restarts), C(memory) (B), C(age) (s, since it is active),
+            C(result). Not active is critical.
+          - Without a unit the whole manager. Measures C(failed_count), C(failed) (list), C(system_state). A failed unit is critical.
+        type: dict
+        suboptions:
+          unit: {description: Name of the unit., type: str}
+          benign:
+            description: Failed units that do not count, each until a date.
+            type: list
+            elements: dict
+            default: []
+            suboptions:
+              pattern: {description: Shell pattern of unit names., type: str, required: true}
+              <<: *expiring
+          timeout_seconds: *timeout
+      file:
+        description:
+          - Files. Measures C(exists), C(count), C(size) (B, sum), C(age) (s, the newest), C(oldest_age) (s), C(mode), C(owner). None is
+            critical.
+        type: dict
+        suboptions:
+          path: {description: Path or shell pattern., type: path, required: true}
+          timeout_seconds: *timeout
+      sqlite:
+        description:
+          - An SQLite database. Measures C(latency) (s), C(readable), C(writable), C(quick_check), C(size) (B), C(wal_size) (B),
+            C(free_percent), C(tables), C(journal_mode). Not writable, and a C(quick_check) other than C(ok), are critical.
+        type: dict
+        suboptions:
+          connection: {description: Name of a connection., type: str}
+          path: {description: Path of the database., type: path}
+          write_test: {description: Take the write lock and roll back (never in check mode)., type: bool, default: true}
+          quick_check: {description: Run C(PRAGMA quick_check)., type: bool, default: true}
+          timeout_seconds: *timeout
+      sql:
+        description:
+          - One reading query. Measures C(value) (first column of the first row), C(rows), C(latency) (s), and every column of the first
+            row by its name.
+        type: dict
+        suboptions:
+          connection: {description: Name of a connection., type: str, required: true}
+          query: {description: A single statement that reads., type: str, required: true}
+          parameters: {description: Values for the placeholders of the query., type: list, elements: raw, default: []}
+          timeout_seconds: *timeout
+"""

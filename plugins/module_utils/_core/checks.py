@@ -1,0 +1,183 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happens to checks before they are measured (merged, completed) and after (judged over time)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .errors import InvalidInput
+from .limits import LEVELS, parse_limit
+from .times import parse_instant
+from .units import parse_duration
+from .verdict import STATUSES, conclude, summarize
+
+_EVERY_KIND = ("name", "limits", "severity", "for", "mute", "poll", "enabled", "baselines", "notes")
+"""Keys of a check that are not its kind."""
+
+PENDING_SEVERITY = "P4"
+
+PACKAGES = {"jmespath": "python3-jmespath", "cryptography": "python3-cryptography"}
+"""Python libraries that checks may need on a host, and the packages of Debian and RHEL that bring them."""
+
+
+def needed_libraries(checks: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The libraries these checks need where they run."""
+    needed = set()
+    for check in checks:
+        http = check.get("http")
+        if isinstance(http, Mapping) and http.get("read"):
+            needed.add("jmespath")
+        if check.get("tls"):
+            needed.add("cryptography")
+    return sorted(needed)
+
+
+def merge(lists: Iterable[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Several lists of checks as one, by name: a later one completes an earlier one, or replaces it when its kind differs.
+
+    A check with ``enabled: false`` is left out. Raises InvalidInput for a check without a name or a name given twice in one list.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    for checks in lists:
+        if isinstance(checks, (str, Mapping)) or not isinstance(checks, Sequence):
+            raise InvalidInput(f"health_checks must be a list of checks, not {type(checks).__name__}")
+        seen: set[str] = set()
+        for index, check in enumerate(checks):
+            name = check.get("name") if isinstance(check, Mapping) else None
+            if not isinstance(name, str) or not name or name in seen:
+                raise InvalidInput(f"checks[{index}]: every check needs a name of its own (found {name!r})")
+            seen.add(name)
+            merged[name] = _merge_one(merged.get(name), check)
+    return [{key: value for key, value in check.items() if key != "enabled"} for check in merged.values() if check.get("enabled", True)]
+
+
+def _merge_one(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[str, Any]:
+    if earlier is None:
+        return dict(later)
+    other_kind = {key for key in later if key not in _EVERY_KIND} - set(earlier)
+    base = {key: value for key, value in earlier.items() if key in ("name", "severity", "for", "mute", "enabled")} if other_kind else earlier
+    return _merge_mappings(base, later)
+
+
+def _merge_mappings(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(earlier)
+    for key, value in later.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge_mappings(merged[key], value) if both else value
+    return merged
+
+
+def complete(check: Mapping[str, Any], baselines: Mapping[str, float], now: float) -> dict[str, Any]:
+    """``check`` with the baselines its limits need, without benign entries that have expired (a note says so).
+
+    Raises InvalidInput for limits that cannot be read, so that the mistake shows before any host is contacted.
+    """
+    notes: list[str] = []
+    limits = check.get("limits") or {}
+    if not isinstance(limits, Mapping):
+        raise InvalidInput(f'limits: write "{limits}" as {{measure: {{warning: ..., critical: ...}}}}')
+    wanted = [text for levels in limits.values() for text in _texts(levels)]
+    needs_baseline = any(parse_limit(text).of_baseline for text in wanted)
+    if check.get("for") is not None:
+        parse_duration(check["for"])
+    completed = {key: _without_expired(value, now, notes) for key, value in check.items()}
+    if needs_baseline:
+        completed["baselines"] = {**baselines, **(check.get("baselines") or {})}
+    return {**completed, "notes": [*(check.get("notes") or []), *notes]} if notes else completed
+
+
+def _texts(levels: Any) -> list[Any]:
+    if not isinstance(levels, Mapping):
+        raise InvalidInput(f'limits: write "{levels}" as {{warning: ..., critical: ...}}')
+    if levels.get("for") is not None:
+        for waiting in levels["for"].values() if isinstance(levels["for"], Mapping) else [levels["for"]]:
+            parse_duration(waiting)
+    found = [levels[level] for level in LEVELS if levels.get(level) is not None]
+    return [text for item in found for text in (item if isinstance(item, list) else [item])]
+
+
+def _without_expired(value: Any, now: float, notes: list[str]) -> Any:
+    if not isinstance(value, Mapping) or not isinstance(value.get("benign"), list):
+        return value
+    kept = []
+    for entry in value["benign"]:
+        given = entry if isinstance(entry, Mapping) else {"pattern": entry}
+        missing = [key for key in ("pattern", "reason", "owner", "until") if not given.get(key)]
+        if missing:
+            raise InvalidInput(f"benign: {given.get('pattern', entry)}: {missing[0]} is missing", "say why, who decided it, and until when")
+        if parse_instant(str(entry["until"]), "UTC") > now:
+            kept.append(entry)
+        else:
+            notes.append(f"{entry['pattern']} counts again: its exception ({entry['reason']}, {entry['owner']}) expired on {entry['until']}")
+    return {**value, "benign": kept}
+
+
+def judge(result: Mapping[str, Any], recent: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """``result`` of a health module with every ``for`` held against what earlier runs saw.
+
+    ``recent`` maps a check to its earlier verdicts, oldest first: ``{at, status, crossed: ["latency:critical"]}``. What has not
+    lasted long enough yet is ``pending`` and counts as a warning of the lowest severity. Without any run inside the time of
+    ``for``, nobody knows how long it has lasted, and it counts at once.
+    """
+    now = parse_instant(result["measured_at"])
+    checks = [_judge_one(check, recent.get(check["name"], ()), now) for check in result["checks"]]
+    return {**result, **summarize(checks), "checks": checks, "attention": attention(checks)}
+
+
+def attention(checks: Iterable[Mapping[str, Any]]) -> list[str]:
+    """One line for each check that is not well, the worst first: ``critical P1 api answers: ... (hint)``."""
+    bad = sorted((check for check in checks if check["status"] not in ("ok", "skipped")), key=lambda check: -STATUSES.index(check["status"]))
+    return [_line(check) for check in bad]
+
+
+def _line(check: Mapping[str, Any]) -> str:
+    hint = f" ({check['hint']})" if check.get("hint") else ""
+    return f"{check['status']} {check['severity']} {check['name']}: {check['message']}{hint}"
+
+
+def _judge_one(check: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]], now: float) -> dict[str, Any]:
+    judged = dict(check)
+    if check.get("muted"):
+        return judged
+    limits = [_judge_limit(limit, earlier, now) for limit in check["limits"]]
+    if any(limit["state"] == "pending" for limit in limits):
+        judged |= {"limits": limits, **conclude(limits, check["measures"], check["units"])}
+    seconds = check.get("for_seconds") or 0.0
+    lasted = _lasted(earlier, now, seconds, lambda entry: entry["status"] not in ("ok", "skipped"))
+    if judged["status"] in ("critical", "unknown", "warning") and seconds and lasted is not None and lasted < seconds:
+        note = f"{judged['status']} for {lasted:.0f} s of the {seconds:.0f} s after which it counts"
+        judged |= {"status": "warning", "severity": PENDING_SEVERITY, "notes": [*judged["notes"], note]}
+    return judged
+
+
+def _judge_limit(limit: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]], now: float) -> dict[str, Any]:
+    seconds = limit["for_seconds"]
+    if limit["state"] != "crossed" or not seconds:
+        return dict(limit)
+    key = f"{limit['measure']}:{limit['level']}"
+    telling = [entry for entry in earlier if key in entry["crossed"] or not _failed(entry)]
+    lasted = _lasted(telling, now, seconds, lambda entry: key in entry["crossed"])
+    waiting = lasted is not None and lasted < seconds
+    return {**limit, "state": "pending"} if waiting else dict(limit)
+
+
+def _failed(entry: Mapping[str, Any]) -> bool:
+    """The check could not measure then, which does not prove that the limit was kept."""
+    return entry["status"] == "unknown" or (entry["status"] == "critical" and not entry["crossed"])
+
+
+def _lasted(earlier: Sequence[Mapping[str, Any]], now: float, seconds: float, bad: Any) -> float | None:
+    """For how many seconds it has been bad without a break; None when no run of the last ``seconds`` could tell."""
+    since, known = now, False
+    for entry in reversed(earlier):
+        at = parse_instant(entry["at"])
+        if not known and at < now - seconds:
+            return None
+        known = True
+        if not bad(entry):
+            break
+        since = at
+    return now - since if known else None

@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One tree of errors. A message says what was tried, on what and what was seen; the hint says what to do next."""
+
+from __future__ import annotations
+
+
+class RunbookError(Exception):
+    """Base of everything the collection raises on purpose; ``code`` is stable and safe to match on."""
+
+    code = "failed"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InvalidInput(RunbookError):
+    """What was asked for makes no sense; nothing was touched."""
+
+    code = "invalid_input"
+
+
+class MissingLibrary(RunbookError):
+    """A Python library is needed on the machine where the code runs."""
+
+    code = "missing_library"
+
+    def __init__(self, library: str, package: str, why: str) -> None:
+        super().__init__(
+            f"the Python library {library} is needed {why}",
+            f"install it there (Debian package {package}), or set runbook_manage_libraries: true",
+        )
+        self.library = library
+        self.package = package
+
+
+class Unreachable(RunbookError):
+    """The target refused, or nothing answers at its address."""
+
+    code = "unreachable"
+
+
+class Refused(RunbookError):
+    """A safety floor or a closed window forbids the step; nothing was done."""
+
+    code = "refused"
+
+
+class Busy(RunbookError):
+    """Somebody else holds what is needed."""
+
+    code = "busy"
+
+
+class CommandFailed(RunbookError):
+    """A program ended with a bad exit status. ``argv`` never holds secrets; ``tail`` is the end of what it printed."""
+
+    code = "command_failed"
+
+    def __init__(self, argv: list[str], rc: int, tail: str) -> None:
+        super().__init__(f"{' '.join(argv)} ended with exit status {rc}: {tail.strip() or 'it printed nothing'}")
+        self.argv = argv
+        self.rc = rc
+        self.tail = tail
+
+
+class VerifyFailed(RunbookError):
+    """The thing answered, and what it answered is wrong."""
+
+    code = "verify_failed"
+
+
+class TimedOut(RunbookError):
+    """It took longer than it may."""
+
+    code = "timed_out"

@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a driver is told besides its options: the connection, the time left, what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import TimedOut
+
+
+class _Skipped:
+    """The type of SKIPPED."""
+
+    def __repr__(self) -> str:
+        return "SKIPPED"
+
+
+SKIPPED = _Skipped()
+"""Value of a measure that was left out on purpose, such as a write test in check mode."""
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """Value of a measure that could not be taken although the target answered; ``reason`` reaches the operator."""
+
+    reason: str
+
+
+class DeadlinePassed(TimedOut):
+    """The time of the whole call is over: says nothing about the target."""
+
+    code = "deadline_passed"
+
+
+class Deadline:
+    """An instant on a monotonic clock (seconds); the clock is handed in."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def remaining(self) -> float:
+        """Seconds left, never below zero."""
+        return max(0.0, self._end - self._clock())
+
+    def within(self, seconds: float) -> Deadline:
+        """The earlier of this deadline and the one ``seconds`` from now."""
+        return Deadline(min(seconds, self.remaining()), self._clock)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One measurement about to be made.
+
+    ``wanted`` names the measures that have limits, so that a costly one is taken only on demand; ``now`` is the wall clock
+    at the start of the call in seconds since 1970 (UTC).
+    """
+
+    deadline: Deadline
+    now: float
+    connection: dict[str, Any] | None = None
+    wanted: frozenset[str] = field(default_factory=frozenset)
+    check_mode: bool = False
+
+    def timeout(self, seconds: float) -> float:
+        """Seconds the next blocking call may take: ``seconds``, or what is left of the whole call."""
+        left = self.deadline.remaining()
+        if left <= 0:
+            raise DeadlinePassed("the time for all checks was over before this one was done", "raise health_deadline_seconds")
+        return min(seconds, left)

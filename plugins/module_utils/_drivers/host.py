@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machine itself, from /proc and statvfs(3): disks, memory, load, processors. See proc(5)."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from .._core.errors import Unreachable
+from .._core.probe import Probe
+
+MEASURES = {
+    "disk_used_percent": "percent",
+    "disk_free": "B",
+    "inodes_used_percent": "percent",
+    "memory_used_percent": "percent",
+    "memory_available": "B",
+    "swap_used_percent": "percent",
+    "load_1m": "number",
+    "load_per_cpu": "number",
+    "cpu_percent": "percent",
+    "uptime": "s",
+}
+
+_SAMPLE_SECONDS = 0.5
+
+
+def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
+    """Disk figures for ``mount`` when one is given, the rest for the whole machine; processors only when they have a limit."""
+    measures: dict[str, Any] = {**_memory(), **_load()}
+    if options.get("mount"):
+        measures.update(_disk(options["mount"]))
+    if "cpu_percent" in probe.wanted:
+        measures["cpu_percent"] = _cpu(probe)
+    return measures
+
+
+def _disk(mount: str) -> dict[str, Any]:
+    """As df(1) counts: of what an ordinary user may use, so that the reserve of root does not look free."""
+    try:
+        found = os.statvfs(mount)
+    except OSError as error:
+        raise Unreachable(f"the file system at {mount} cannot be read: {error.strerror}", "see whether it is mounted") from None
+    used = found.f_blocks - found.f_bfree
+    usable = used + found.f_bavail
+    measures: dict[str, Any] = {"disk_free": found.f_bavail * found.f_frsize}
+    if usable:
+        measures["disk_used_percent"] = round(100 * used / usable, 2)
+    if found.f_files:
+        measures["inodes_used_percent"] = round(100 * (found.f_files - found.f_ffree) / found.f_files, 2)
+    return measures
+
+
+def _memory() -> dict[str, Any]:
+    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in _lines("/proc/meminfo")}
+    total, available = kilobytes["MemTotal"], kilobytes["MemAvailable"]
+    swap = kilobytes.get("SwapTotal", 0)
+    return {
+        "memory_used_percent": round(100 * (total - available) / total, 2),
+        "memory_available": available * 1024,
+        "swap_used_percent": round(100 * (swap - kilobytes.get("SwapFree", 0)) / swap, 2) if swap else 0.0,
+    }
+
+
+def _load() -> dict[str, Any]:
+    load = float(_lines("/proc/loadavg")[0].split()[0])
+    return {"load_1m": load, "load_per_cpu": round(load / (os.cpu_count() or 1), 3), "uptime": float(_lines("/proc/uptime")[0].split()[0])}
+
+
+def _cpu(probe: Probe) -> float:
+    """Share of time not idle over a short sample."""
+    before = _jiffies()
+    time.sleep(probe.timeout(_SAMPLE_SECONDS))
+    after = _jiffies()
+    spent = sum(after) - sum(before)
+    idle = (after[3] + after[4]) - (before[3] + before[4])  # idle and iowait
+    return round(100 * (spent - idle) / spent, 2) if spent > 0 else 0.0
+
+
+def _jiffies() -> list[int]:
+    return [int(field) for field in _lines("/proc/stat")[0].split()[1:9]]  # guest time is already inside user time
+
+
+def _lines(path: str) -> list[str]:
+    with open(path, encoding="ascii") as file:
+        return file.read().splitlines()

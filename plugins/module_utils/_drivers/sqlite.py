@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state of an SQLite database: readable, writable, whole, how large. See https://sqlite.org/pragma.html."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from typing import Any
+
+from .._core.errors import Busy
+from .._core.probe import SKIPPED, Deadline, Probe
+from ._sqlite_open import opened
+
+MEASURES = {
+    "latency": "s",
+    "readable": "boolean",
+    "writable": "boolean",
+    "quick_check": "text",
+    "size": "B",
+    "wal_size": "B",
+    "free_percent": "percent",
+    "tables": "count",
+    "journal_mode": "text",
+}
+
+
+def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
+    """Open the database as an application would. The write test takes the write lock and rolls back; nothing is ever written.
+
+    Raises Unreachable (no such file), Busy (not even readable), VerifyFailed (not a database), TimedOut.
+    """
+    path = options.get("path") or (probe.connection or {})["path"]
+    deadline = Deadline(probe.timeout(options["timeout_seconds"]), time.monotonic)
+    started = time.monotonic()
+    with opened(path, deadline) as connection:
+        measures = {"readable": True, **_figures(connection, path)}
+        measures["latency"] = time.monotonic() - started
+        if options["quick_check"]:
+            measures["quick_check"] = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    if options["write_test"]:
+        measures["writable"] = SKIPPED if probe.check_mode else _writable(path, deadline)
+    return measures
+
+
+def _figures(connection: sqlite3.Connection, path: str) -> dict[str, Any]:
+    def pragma(name: str) -> Any:
+        return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+    pages = pragma("page_count")
+    return {
+        "tables": connection.execute("select count(*) from sqlite_master where type = 'table'").fetchone()[0],
+        "journal_mode": pragma("journal_mode"),
+        "size": os.stat(path).st_size,
+        "wal_size": os.stat(path + "-wal").st_size if os.path.exists(path + "-wal") else 0,
+        "free_percent": round(100 * pragma("freelist_count") / pages, 2) if pages else 0.0,
+    }
+
+
+def _writable(path: str, deadline: Deadline) -> bool:
+    """Whether the write lock can be had before the deadline; it is given back at once."""
+    try:
+        with opened(path, deadline, mode="rw") as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except Busy:
+        return False
+    return True

@@ -1,0 +1,178 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a list of checks: parses them, measures them in parallel under one deadline, judges each."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._core.errors import InvalidInput
+from .._core.limits import Rule, did_you_mean, parse_limits
+from .._core.probe import Deadline, DeadlinePassed, Probe
+from .._core.times import parse_instant, rfc3339
+from .._core.units import parse_duration
+from .._core.verdict import apply_mute, judge_error, judge_measures, summarize
+from .kinds import KINDS, Kind
+
+_NARROW = 2
+"""Checks with limits on latency run at most this many at a time, after the others, so that they do not slow each other."""
+
+_CONNECTION_KEYS = {"path"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One check, parsed."""
+
+    spec: Mapping[str, Any]
+    name: str
+    kind: str
+    options: dict[str, Any]
+    rules: Sequence[Rule]
+    units: Mapping[str, str]
+    connection: dict[str, Any] | None
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        return frozenset(rule.measure for rule in self.rules)
+
+
+def prepare(params: Mapping[str, Any]) -> list[Task]:
+    """The checks of the module's parameters as tasks. Raises InvalidInput that lists every mistake with its place."""
+    tasks: list[Task] = []
+    errors: list[str] = []
+    names: set[str] = set()
+    if not params["deadline_seconds"] > 0 or params["max_parallel"] < 1:
+        errors.append("deadline_seconds must be more than 0 and max_parallel at least 1")
+    for name, connection in params["connections"].items():
+        if not isinstance(connection, dict) or set(connection) != _CONNECTION_KEYS:
+            errors.append(f"connections: {name}: write it as {{path: /path/to/database}}")
+    for index, check in enumerate(params["checks"]):
+        place = f"checks[{index}] ({check['name']})"
+        try:
+            if check["name"] in names:
+                raise InvalidInput("another check has the same name")
+            names.add(check["name"])
+            tasks.append(_task(check, params["connections"]))
+        except InvalidInput as error:
+            errors.append(f"{place} {error.message}{f' ({error.hint})' if error.hint else ''}")
+    if errors:
+        raise InvalidInput("; ".join(errors), "correct the inventory; nothing was checked")
+    return tasks
+
+
+def _task(check: Mapping[str, Any], connections: Mapping[str, Any]) -> Task:
+    name = next(key for key in KINDS if check.get(key) is not None)
+    kind, options = KINDS[name], check[name]
+    if check.get("for"):
+        parse_duration(check["for"])
+    if check.get("mute"):
+        parse_instant(check["mute"]["until"], "UTC")
+    wanted = options.get("connection")
+    if wanted is not None and wanted not in connections:
+        raise InvalidInput(f'{name}: unknown connection "{wanted}"{did_you_mean(wanted, connections)}')
+    units = kind.units(options)
+    return Task(check, check["name"], name, options, _rules(check, kind, options, units), units, connections.get(wanted))
+
+
+def _rules(check: Mapping[str, Any], kind: Kind, options: dict[str, Any], units: Mapping[str, str]) -> list[Rule]:
+    """The check's own limits, then the kind's for measures the check says nothing about."""
+    defaults = {name: levels for name, levels in kind.defaults(options).items() if name not in check["limits"]}
+    severity = check.get("severity")
+    return [
+        *parse_limits(check["limits"], units, kind.open_ended),
+        *parse_limits({name: {**levels, "severity": severity} for name, levels in defaults.items()}, units),
+    ]
+
+
+class Runner:
+    """Measures tasks in daemon threads; what has not finished at the deadline is unknown, and nobody waits for it."""
+
+    def __init__(self, deadline: Deadline, now: float, check_mode: bool) -> None:
+        self._deadline = deadline
+        self._now = now
+        self._check_mode = check_mode
+
+    def run(self, tasks: Sequence[Task], parallel: int) -> dict[str, dict[str, Any]]:
+        """The judged results by name of the check."""
+        timed = [task for task in tasks if "latency" in task.wanted]
+        others = [task for task in tasks if "latency" not in task.wanted]
+        return {**self._phase(others, parallel), **self._phase(timed, min(parallel, _NARROW))}
+
+    def _phase(self, tasks: Sequence[Task], parallel: int) -> dict[str, dict[str, Any]]:
+        waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        done: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
+        for task in tasks:
+            waiting.put(task)
+        for _number in range(min(parallel, len(tasks))):
+            threading.Thread(target=self._work, args=(waiting, done), daemon=True).start()
+        results: dict[str, dict[str, Any]] = {}
+        while len(results) < len(tasks):
+            try:
+                name, result = done.get(timeout=max(0.001, self._deadline.remaining()))
+            except queue.Empty:
+                break
+            results[name] = result
+        late = DeadlinePassed("it was not done when the time for all checks was over", "raise health_deadline_seconds, or see what hangs")
+        return {task.name: results.get(task.name) or self._finish(task, judge_error(late, task.spec.get("severity")), 0.0, 1) for task in tasks}
+
+    def _work(self, waiting: queue.SimpleQueue[Task], done: queue.SimpleQueue[tuple[str, dict[str, Any]]]) -> None:
+        while True:
+            try:
+                task = waiting.get_nowait()
+            except queue.Empty:
+                return
+            done.put((task.name, self.check(task)))
+
+    def check(self, task: Task) -> dict[str, Any]:
+        """Measure and judge one task, again and again while it polls and is not well."""
+        started = time.monotonic()
+        poll = task.spec.get("poll") or {"within_seconds": 0.0, "interval_seconds": 0.0}
+        patience = self._deadline.within(poll["within_seconds"])
+        attempts = 1
+        judged = self._once(task)
+        while judged["status"] != "ok" and patience.remaining() > 0:
+            time.sleep(min(poll["interval_seconds"], patience.remaining()))
+            attempts += 1
+            judged = self._once(task)
+        return self._finish(task, judged, time.monotonic() - started, attempts)
+
+    def _once(self, task: Task) -> dict[str, Any]:
+        probe = Probe(self._deadline, self._now, task.connection, task.wanted, self._check_mode)
+        try:
+            measures = KINDS[task.kind].driver().measure(task.options, probe)
+            return judge_measures(measures, task.units, task.rules, task.spec.get("baselines") or {})
+        except Exception as error:  # a defect of one driver must not cost the verdicts of the other checks
+            return judge_error(error, task.spec.get("severity"))
+
+    def _finish(self, task: Task, judged: dict[str, Any], seconds: float, attempts: int) -> dict[str, Any]:
+        units = {name: task.units.get(name, "number") for name in judged["measures"]}
+        notes = list(task.spec.get("notes") or [])
+        if task.options.get("validate_certs") is False:
+            notes.append("certificates are not verified (validate_certs: false)")
+        result = {"name": task.name, "kind": task.kind, **judged, "units": units, "notes": notes}
+        waiting = parse_duration(task.spec["for"]) if task.spec.get("for") else 0.0
+        result.update(duration_seconds=round(seconds, 3), attempts=attempts, for_seconds=waiting)
+        return apply_mute(result, task.spec.get("mute"), self._now)
+
+
+def check_health(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """The result of ``health_check_info`` for validated parameters."""
+    started, now = time.monotonic(), time.time()
+    tasks = prepare(params)
+    runner = Runner(Deadline(params["deadline_seconds"], time.monotonic), now, check_mode)
+    results = runner.run(tasks, params["max_parallel"])
+    checks = [results[task.name] for task in tasks]
+    return {
+        "changed": False,
+        **summarize(checks),
+        "measured_at": rfc3339(now),
+        "duration_seconds": round(time.monotonic() - started, 3),
+        "checks": checks,
+    }

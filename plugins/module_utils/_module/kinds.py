@@ -1,0 +1,226 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one registry of the kinds of check: their options, their default limits and where their driver is.
+
+A driver is imported when a check of its kind is asked for, and by a literal import, since only those are shipped to the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+_Options = dict[str, Any]
+
+
+def _http() -> Any:
+    from .._drivers import http
+
+    return http
+
+
+def _tcp() -> Any:
+    from .._drivers import tcp
+
+    return tcp
+
+
+def _dns() -> Any:
+    from .._drivers import dns
+
+    return dns
+
+
+def _tls() -> Any:
+    from .._drivers import tls
+
+    return tls
+
+
+def _host() -> Any:
+    from .._drivers import host
+
+    return host
+
+
+def _process() -> Any:
+    from .._drivers import process
+
+    return process
+
+
+def _systemd() -> Any:
+    from .._drivers import systemd
+
+    return systemd
+
+
+def _file() -> Any:
+    from .._drivers import file
+
+    return file
+
+
+def _sqlite() -> Any:
+    from .._drivers import sqlite
+
+    return sqlite
+
+
+def _sql() -> Any:
+    from .._drivers import sql
+
+    return sql
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of check: native ``options`` (and ``rules`` between them), ``driver`` and the limits that hold unless a check sets its own."""
+
+    driver: Callable[[], Any]
+    options: _Options
+    rules: dict[str, Any] = field(default_factory=dict)
+    defaults: Callable[[_Options], dict[str, Any]] = lambda options: {}
+    open_ended: bool = False
+
+    def argument(self) -> _Options:
+        """The native argument of this kind."""
+        return {"type": "dict", "options": self.options, **self.rules}
+
+    def units(self, options: _Options) -> dict[str, str]:
+        """Every measure a check with these options can return, with its unit."""
+        driver = self.driver()
+        dynamic: Callable[[_Options], dict[str, str]] = getattr(driver, "dynamic_measures", lambda given: {})
+        return {**driver.MEASURES, **dynamic(options)}
+
+
+def _timeout(seconds: float = 10.0) -> _Options:
+    return {"timeout_seconds": {"type": "float", "default": seconds}}
+
+
+EXPIRING: _Options = {
+    "reason": {"type": "str", "required": True},
+    "owner": {"type": "str", "required": True},
+    "until": {"type": "str", "required": True},
+}
+_BENIGN: _Options = {"type": "list", "elements": "dict", "default": [], "options": {"pattern": {"type": "str", "required": True}, **EXPIRING}}
+
+
+def _default_http(options: _Options) -> dict[str, Any]:
+    return {"status_code": {"critical": "not in [401, 403]" if options.get("expect_refused") else ">= 400"}}
+
+
+def _default_tls(options: _Options) -> dict[str, Any]:
+    trusted = {"trusted": {"critical": "!= true"}} if options.get("host") else {}
+    return {"expires_in": {"warning": "< 21 d", "critical": "< 7 d"}, **trusted}
+
+
+def _default_systemd(options: _Options) -> dict[str, Any]:
+    return {"active_state": {"critical": "!= active"}} if options.get("unit") else {"failed_count": {"critical": "> 0"}}
+
+
+def _default_sqlite(options: _Options) -> dict[str, Any]:
+    tests = {"writable": "write_test", "quick_check": "quick_check"}
+    bad = {"writable": "!= true", "quick_check": "!= ok"}
+    return {measure: {"critical": bad[measure]} for measure, option in tests.items() if options.get(option, True)}
+
+
+KINDS: dict[str, Kind] = {
+    "http": Kind(
+        _http,
+        {
+            "url": {"type": "str", "required": True},
+            "method": {"type": "str", "choices": ["GET", "HEAD"], "default": "GET"},
+            "headers": {"type": "dict", "default": {}},
+            "secret_headers": {"type": "dict", "no_log": True},
+            "read": {"type": "dict", "default": {}},
+            "expect_refused": {"type": "bool", "default": False},
+            "max_bytes": {"type": "int", "default": 1048576},
+            "ca_path": {"type": "path"},
+            "validate_certs": {"type": "bool", "default": True},
+            **_timeout(),
+        },
+        defaults=_default_http,
+    ),
+    "tcp": Kind(_tcp, {"host": {"type": "str", "required": True}, "port": {"type": "int", "required": True}, **_timeout()}),
+    "dns": Kind(
+        _dns,
+        {"name": {"type": "str", "required": True}, "expect": {"type": "list", "elements": "str", "default": []}, **_timeout()},
+        defaults=lambda options: {"address_count": {"critical": "< 1"}, "missing_count": {"critical": "> 0"}},
+    ),
+    "tls": Kind(
+        _tls,
+        {
+            "host": {"type": "str"},
+            "port": {"type": "int", "default": 443},
+            "server_name": {"type": "str"},
+            "ca_path": {"type": "path"},
+            "path": {"type": "path"},
+            "acme_path": {"type": "path"},
+            **_timeout(),
+        },
+        {"mutually_exclusive": [["host", "path", "acme_path"]], "required_one_of": [["host", "path", "acme_path"]]},
+        defaults=_default_tls,
+    ),
+    "host": Kind(_host, {"mount": {"type": "path"}}),
+    "process": Kind(
+        _process,
+        {"name": {"type": "str"}, "pattern": {"type": "str"}, "pid_file": {"type": "path"}, "user": {"type": "str"}},
+        {"mutually_exclusive": [["name", "pattern", "pid_file"]], "required_one_of": [["name", "pattern", "pid_file"]]},
+        defaults=lambda options: {"count": {"critical": "< 1"}},
+    ),
+    "systemd": Kind(_systemd, {"unit": {"type": "str"}, "benign": _BENIGN, **_timeout()}, defaults=_default_systemd),
+    "file": Kind(
+        _file, {"path": {"type": "path", "required": True}, **_timeout()}, defaults=lambda options: {"exists": {"critical": "!= true"}}
+    ),
+    "sqlite": Kind(
+        _sqlite,
+        {
+            "connection": {"type": "str"},
+            "path": {"type": "path"},
+            "write_test": {"type": "bool", "default": True},
+            "quick_check": {"type": "bool", "default": True},
+            **_timeout(),
+        },
+        {"mutually_exclusive": [["connection", "path"]], "required_one_of": [["connection", "path"]]},
+        defaults=_default_sqlite,
+    ),
+    "sql": Kind(
+        _sql,
+        {
+            "connection": {"type": "str", "required": True},
+            "query": {"type": "str", "required": True},
+            "parameters": {"type": "list", "elements": "raw", "default": []},
+            **_timeout(),
+        },
+        open_ended=True,
+    ),
+}
+
+CHECKS: _Options = {
+    "type": "list",
+    "elements": "dict",
+    "required": True,
+    "options": {
+        "name": {"type": "str", "required": True},
+        "limits": {"type": "dict", "default": {}},
+        "severity": {"type": "str", "choices": ["P1", "P2", "P3", "P4"], "default": "P2"},
+        "for": {"type": "str"},
+        "mute": {"type": "dict", "options": EXPIRING},
+        "poll": {
+            "type": "dict",
+            "options": {"interval_seconds": {"type": "float", "default": 2.0}, "within_seconds": {"type": "float", "required": True}},
+        },
+        "baselines": {"type": "dict", "default": {}},
+        "notes": {"type": "list", "elements": "str", "default": []},
+        **{name: kind.argument() for name, kind in KINDS.items()},
+    },
+    "mutually_exclusive": [list(KINDS)],
+    "required_one_of": [list(KINDS)],
+}
+"""The argument of a list of checks: the kind is the key."""
+
+CONNECTIONS: _Options = {"type": "dict", "default": {}}
+"""The argument of named connections: ``{orders: {path: /var/lib/app/orders.db}}``."""

@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""AnsibleModule with one redacted way out and errors that say where."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._core.errors import RunbookError
+from .._core.redaction import Redactor, collect
+from .hints import explain
+
+
+class RunbookModule(AnsibleModule):
+    """Every result, warning and failure passes the redactor; a rejected argument is explained with its place."""
+
+    def __init__(self, argument_spec: dict[str, Any], **kwargs: Any) -> None:
+        self._spec = argument_spec
+        self._redactor = Redactor(())
+        self._ready = False
+        super().__init__(argument_spec=argument_spec, **kwargs)
+        self._redactor = Redactor(secrets_of(self.params, argument_spec))
+        self._ready = True
+
+    def exit_json(self, **kwargs: Any) -> None:
+        """End well. ``kwargs`` leave redacted."""
+        super().exit_json(**self._without_secrets(kwargs))
+
+    def fail_json(self, msg: Any, **kwargs: Any) -> None:
+        """End badly. While arguments are still being read, native errors are replaced by all errors, each with its place."""
+        if not self._ready:
+            params = getattr(self, "params", None) or {}
+            self._redactor = Redactor(secrets_of(params, self._spec))
+            errors = explain(params, self._spec)
+            if errors:
+                msg, kwargs["errors"] = "; ".join(errors), errors
+        super().fail_json(**self._without_secrets({"msg": msg, **kwargs}))
+
+    def warn(self, warning: str, **kwargs: Any) -> None:
+        """A warning, redacted."""
+        super().warn(self._redactor.text(str(warning)), **kwargs)
+
+    def _without_secrets(self, result: dict[str, Any]) -> dict[str, Any]:
+        if "invocation" not in result and getattr(self, "params", None):
+            result["invocation"] = {"module_args": self.params}
+        cleaned: dict[str, Any] = self._redactor.data(result)
+        return cleaned
+
+
+def secrets_of(value: Any, spec: dict[str, Any]) -> set[str]:
+    """Every value given for an option marked ``no_log``, at any depth."""
+    found: set[str] = set()
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, dict):
+            continue
+        for name, option in spec.items():
+            given = item.get(name)
+            if option.get("no_log"):
+                found |= collect(given)
+            elif option.get("options") and given is not None:
+                found |= secrets_of(given, option["options"])
+    return found
+
+
+def run(module: RunbookModule, work: Callable[[], dict[str, Any]]) -> None:
+    """Do ``work`` and end the module with its result, or with what went wrong; no traceback passes unredacted."""
+    try:
+        result = work()
+    except RunbookError as error:
+        module.fail_json(msg=error.message, code=error.code, hint=error.hint)
+    except Exception as error:  # the last net: an unknown error must not print a secret
+        module.fail_json(msg=f"{type(error).__name__}: {error}", code="defect", detail=traceback.format_exc()[-4000:])
+    else:
+        module.exit_json(**result)

@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions to the history. Runs in check mode are recorded, but no baseline, trend or schedule rests on them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import Event, Seal
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import parse_instant, rfc3339
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import systems_of
+
+DAY = 86400.0
+TREND_MINIMUM = 3
+"""Fewer points than this have no direction."""
+
+_RUN_COLUMNS = "run_id, playbook, state, status, exit_code, started_at, ended_at, duration_seconds, user, controller, check_mode, host_limit, systems"
+_AT_PLACE = "host = :host and (:system is null or system = :system) and (:environment is null or environment = :environment)"
+_NEWEST = f"""
+    select name, measure, measured_at, value, status, run_id from (
+        select *, row_number() over (partition by name, measure order by measured_at desc, run_id desc) as age from measures
+        where {_AT_PLACE} and (:good = 0 or status = 'ok') and run_id in (select run_id from runs where check_mode = 0)
+    ) where age <= :most order by name, measure, measured_at, run_id
+"""
+
+Points = dict[tuple[str, str], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class HostPlace:
+    """A host in a system and an environment; None stands for any."""
+
+    host: str
+    system: str | None = None
+    environment: str | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """Named values for the statements above."""
+        return {"host": self.host, "system": self.system or None, "environment": self.environment or None}
+
+
+def events(db: sqlite3.Connection, run_id: str) -> Iterator[Event]:
+    """The stored events of a run, in order."""
+    columns = ", ".join(Event._fields)
+    for row in db.execute(f"select {columns} from events where run_id = ? order by seq", (run_id,)):
+        yield Event(*row)
+
+
+def seals(db: sqlite3.Connection) -> list[Seal]:
+    """All seals, oldest first."""
+    return [Seal(*row) for row in db.execute(f"select {', '.join(Seal._fields)} from seals order by seq")]
+
+
+def last_seal(db: sqlite3.Connection) -> Seal | None:
+    """The newest seal."""
+    row = db.execute(f"select {', '.join(Seal._fields)} from seals order by seq desc limit 1").fetchone()
+    return Seal(*row) if row else None
+
+
+def anchor(db: sqlite3.Connection, run_id: str) -> dict[str, Any] | None:
+    """What to write down elsewhere about a run's seal."""
+    row = db.execute("select seq, mac, key_id from seals where run_id = ?", (run_id,)).fetchone()
+    return dict(zip(("seq", "mac", "key_id"), row, strict=True)) if row else None
+
+
+def runs(db: sqlite3.Connection, limit: int, playbook: str | None = None, system: str | None = None) -> list[dict[str, Any]]:
+    """The newest runs, newest first."""
+    found: list[dict[str, Any]] = []
+    statement = f"select {_RUN_COLUMNS} from runs where (? is null or playbook = ?) order by started_at desc, run_id desc"
+    for row in db.execute(statement, (playbook, playbook)):
+        run = dict(zip(_RUN_COLUMNS.split(", "), row, strict=True))
+        run |= {"check_mode": bool(run["check_mode"]), "limit": run.pop("host_limit"), "systems": json.loads(run["systems"])}
+        if system is None or any(known["name"] == system for known in run["systems"]):
+            found.append(run)
+        if len(found) >= limit:
+            break
+    return found
+
+
+def row_of(view: dict[str, Any]) -> dict[str, Any]:
+    """A run that is not in the table yet, in the shape of ``runs``."""
+    same = [column for column in _RUN_COLUMNS.split(", ") if column not in ("host_limit", "systems")]
+    return {**{column: view[column] for column in same}, "limit": view["limit"], "systems": systems_of(view)}
+
+
+def first_run_at(db: sqlite3.Connection) -> str | None:
+    """When the first run of all began."""
+    found = db.execute("select min(started_at) from runs").fetchone()[0]
+    return str(found) if found else None
+
+
+def previous_run(db: sqlite3.Connection, view: dict[str, Any]) -> str | None:
+    """The last finished run before ``view`` of the same playbook with a common system, and equally real or in check mode."""
+    mine = systems_of(view)
+    statement = """select run_id, systems from runs where playbook = ? and state = 'finished' and check_mode = ? and run_id <> ?
+        and started_at <= ? order by started_at desc, run_id desc"""
+    for run_id, systems in db.execute(statement, (view["playbook"], int(bool(view["check_mode"])), view["run_id"], view["started_at"])):
+        if any(system in mine for system in json.loads(systems)):
+            return str(run_id)
+    return None
+
+
+def points(db: sqlite3.Connection, place: HostPlace, most: int, good_only: bool = False) -> Points:
+    """(check, measure) to its newest values, oldest first."""
+    found: Points = {}
+    for name, measure, at, value, status, run_id in db.execute(_NEWEST, {**place.parameters(), "most": most, "good": int(good_only)}):
+        found.setdefault((name, measure), []).append({"at": at, "value": value, "status": status, "run_id": run_id})
+    return found
+
+
+def baselines(db: sqlite3.Connection, place: HostPlace, most: int, minimum: int) -> dict[str, dict[str, float]]:
+    """Check to measure to the median of its last good values; left out with fewer than ``minimum`` of them."""
+    found: dict[str, dict[str, float]] = {}
+    for (name, measure), known in points(db, place, most, good_only=True).items():
+        if len(known) >= minimum:
+            found.setdefault(name, {})[measure] = statistics.median(point["value"] for point in known)
+    return found
+
+
+def trends(db: sqlite3.Connection, place: HostPlace, most: int) -> dict[str, dict[str, dict[str, Any]]]:
+    """Check to measure to the slope of the straight line through its last values."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for (name, measure), known in points(db, place, most).items():
+        days = [parse_instant(point["at"]) / DAY for point in known]
+        values = [point["value"] for point in known]
+        if len(known) >= TREND_MINIMUM and days[0] < days[-1]:
+            slope = statistics.linear_regression(days, values).slope
+            found.setdefault(name, {})[measure] = {"slope_per_day": slope, "points": len(known), "latest": values[-1]}
+    return found
+
+
+def recent(db: sqlite3.Connection, place: HostPlace, since: float) -> dict[str, list[dict[str, Any]]]:
+    """Check to its verdicts since an instant, oldest first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    statement = f"""select name, measured_at, status, crossed from checks where {_AT_PLACE} and measured_at >= :since
+        and run_id in (select run_id from runs where check_mode = 0) order by measured_at, run_id"""
+    for name, at, status, crossed in db.execute(statement, {**place.parameters(), "since": rfc3339(since)}):
+        found.setdefault(name, []).append({"at": at, "status": status, "crossed": json.loads(crossed)})
+    return found

@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a history is as it was written: seals, events, the journals beside it, and the tables derived from them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import Problem, Seal, encode, verify_runs, verify_seals
+from ansible_collections.tradeops.runbook.plugins.plugin_utils import history_queries as queries
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_schema import DERIVED, rows_of
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import SUFFIX
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view
+
+
+def verify_history(db: sqlite3.Connection, places: Places, key: bytes, anchors: list[tuple[int, str]]) -> list[Problem]:
+    """Every problem. What cannot even be read is one, too."""
+    try:
+        seals = queries.seals(db)
+        known = [row[0] for table in ("events", *DERIVED) for row in db.execute(f"select distinct run_id from {table}")]
+        return [
+            *verify_seals(seals, key, anchors),
+            *verify_runs(seals, lambda run_id: queries.events(db, run_id), known),
+            *(problem for seal in seals for problem in _verify_journal(db, places, seal)),
+            *(problem for seal in seals for problem in _verify_derived(db, seal)),
+            *_strange_journals(places, seals),
+        ]
+    except sqlite3.DatabaseError as error:
+        return [Problem("history_damaged", places.database.name, str(error))]
+
+
+def _verify_journal(db: sqlite3.Connection, places: Places, seal: Seal) -> Iterator[Problem]:
+    """The sealed journal holds the same events, byte for byte."""
+    path = places.sealed / f"{seal.run_id}{SUFFIX}"
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        yield Problem("journal_missing", f"run {seal.run_id}", f"{path.name} cannot be read ({error.strerror}); the history has its events", "warning")
+        return
+    stored = "".join(f"{encode(event)}\n" for event in queries.events(db, seal.run_id))
+    if raw != stored.encode("utf-8", "surrogatepass"):
+        yield Problem("journal_changed", f"run {seal.run_id}", f"{path.name} does not hold the events of the history")
+
+
+def _verify_derived(db: sqlite3.Connection, seal: Seal) -> Iterator[Problem]:
+    """The tables that answer questions say what the events say."""
+    try:
+        expected = rows_of({**build_view(queries.events(db, seal.run_id)), "run_id": seal.run_id})
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        yield Problem("not_readable", f"run {seal.run_id}", f"its events make no sense: {error}")
+        return
+    for table in DERIVED:
+        stored = db.execute(f"select * from {table} where run_id = ?", (seal.run_id,)).fetchall()
+        if Counter(stored) != Counter(expected[table]):
+            yield Problem("table_changed", f"run {seal.run_id}", f"the table {table} does not say what its events say")
+
+
+def _strange_journals(places: Places, seals: list[Seal]) -> Iterator[Problem]:
+    known = {seal.run_id for seal in seals}
+    for path in sorted(places.sealed.glob(f"*{SUFFIX}")):
+        if path.stem not in known:
+            yield Problem("not_sealed", path.name, "a journal lies in sealed/ for a run that the history does not have")

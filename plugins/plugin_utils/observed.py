@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of a task's result goes into the record: the keys of the result contract, bounded, as plain JSON data. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import canonical
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import STATUSES
+
+HIDDEN = "hidden by no_log"
+TEXT_LIMIT = 2048
+DIFF_LIMIT = 16 * 1024
+CHECK_LIMIT = 16 * 1024
+EVENT_LIMIT = 256 * 1024
+CHECKS_PER_EVENT = 100
+
+_CONTRACT = ("status", "summary", "outcome", "code", "hint", "plan", "performed", "measured_at", "warnings")
+_DEEPEST = 12
+_LARGEST_INTEGER = 2**63 - 1
+_SET_FACT = ("set_fact", "ansible.builtin.set_fact", "ansible.legacy.set_fact")
+_RESULT_SUFFIX = "_result"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One result of one task on one host."""
+
+    host: str
+    task: str
+    action: str
+    state: str
+    result: Mapping[str, Any]
+    play: str = ""
+    role: str = ""
+    item: str = ""
+    duration_seconds: float | None = None
+    hidden: bool = False
+    identity: Mapping[str, str] = field(default_factory=dict)
+    """``system`` and ``environment`` of the host."""
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """``value`` as data that JSON and SQLite can hold, whatever a host sent. Subclasses of the basic types lose what they carry."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, (int, float)):
+        fits = math.isfinite(value) if isinstance(value, float) else abs(value) <= _LARGEST_INTEGER
+        return value if fits else str(value) if isinstance(value, float) else "a number of more than 63 bits"
+    if depth < _DEEPEST and isinstance(value, Mapping):
+        return {str(plain(str(key))): plain(item, depth + 1) for key, item in value.items()}
+    if depth < _DEEPEST and isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item, depth + 1) for item in value]
+    return plain(str(value))
+
+
+def is_worth_a_step(seen: Observed) -> bool:
+    """Whether the record has a place for it: everything but the ordinary task that found nothing to do."""
+    return seen.state != "ok" or (not seen.hidden and ("outcome" in seen.result or _checks_of(seen.result) is not None))
+
+
+def step(seen: Observed) -> dict[str, Any]:
+    """The body of a ``step`` event."""
+    place = {"play": seen.play, "role": seen.role, "task": seen.task, "action": seen.action, "host": seen.host, "state": seen.state}
+    body = {key: _cut(str(plain(text)), 512) for key, text in place.items()} | {"duration_seconds": seen.duration_seconds}
+    if seen.hidden:
+        return {**body, "message": HIDDEN}
+    result = {key: plain(seen.result[key]) for key in _CONTRACT if key in seen.result}
+    if seen.result.get("diff"):
+        result["diff"] = _bounded_diff(plain(seen.result["diff"]))
+    return _fit({**body, "message": _message(seen), "result": result})
+
+
+def checks(seen: Observed) -> Iterator[dict[str, Any]]:
+    """The bodies of the ``checks`` events: of a module's own result, or of a role's verdict in ``set_fact: <role>_result``."""
+    if seen.hidden:
+        return
+    if seen.action in _SET_FACT:
+        facts = seen.result.get("ansible_facts")
+        for name, value in facts.items() if isinstance(facts, Mapping) else ():
+            if str(name).endswith(_RESULT_SUFFIX) and isinstance(value, Mapping):
+                yield from _check_events(seen, value, str(name)[: -len(_RESULT_SUFFIX)])
+    else:
+        yield from _check_events(seen, seen.result, "")
+
+
+def _check_events(seen: Observed, result: Mapping[str, Any], judged_by: str) -> Iterator[dict[str, Any]]:
+    found = _checks_of(result)
+    if found is None:
+        return
+    parts = list(_portions([_bounded_check(plain(check)) for check in found]))
+    identity = {key: str(plain(result.get(key) or seen.identity.get(key) or "")) for key in ("system", "environment")}
+    common = {"host": seen.host, "role": judged_by or seen.role, "judged": bool(judged_by), **identity, "measured_at": plain(result.get("measured_at"))}
+    for number, portion in enumerate(parts, 1):
+        yield {**common, "part": number, "parts": len(parts), "checks": portion}
+
+
+def _checks_of(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
+    """The checks of a result that follows the contract; other modules may use the same key for something else."""
+    found = result.get("checks")
+    if not isinstance(found, (list, tuple)):
+        return None
+    ours = all(isinstance(check, Mapping) and isinstance(check.get("name"), str) and check.get("status") in STATUSES for check in found)
+    return found if ours and "status" in result else None
+
+
+def _portions(found: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    portion: list[dict[str, Any]] = []
+    size = 0
+    for check in found:
+        length = len(canonical(check))
+        if portion and (len(portion) == CHECKS_PER_EVENT or size + length > EVENT_LIMIT - CHECK_LIMIT):
+            yield portion
+            portion, size = [], 0
+        portion.append(check)
+        size += length
+    yield portion
+
+
+def _bounded_check(check: dict[str, Any]) -> dict[str, Any]:
+    for most in (TEXT_LIMIT, 200, 20):
+        if len(canonical(check)) <= CHECK_LIMIT:
+            return check
+        check = {**_shorten(check, most), "truncated": True}
+    kept = ("name", "kind", "status", "severity", "message", "hint", "truncated")
+    return {key: check[key] for key in kept if key in check} | {"measures": {}, "units": {}, "limits": [], "notes": [], "muted": None}
+
+
+def _bounded_diff(diff: Any) -> Any:
+    text = canonical(diff)
+    return diff if len(text) <= DIFF_LIMIT else {"truncated": True, "text": text[: DIFF_LIMIT // 2]}
+
+
+def _fit(body: dict[str, Any]) -> dict[str, Any]:
+    for most in (TEXT_LIMIT, 200, 20, 0):
+        if len(canonical(body)) <= EVENT_LIMIT:
+            return body
+        body = {**body, "result": _shorten(body["result"], most), "truncated": True}
+    return {**body, "result": {}}
+
+
+def _shorten(value: Any, most: int) -> Any:
+    """Lists to ``most`` entries and texts to as many characters, at any depth."""
+    if isinstance(value, dict):
+        return {_cut(key, TEXT_LIMIT): _shorten(item, most) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shorten(item, most) for item in value[:most]]
+    return _cut(value, most) if isinstance(value, str) else value
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def _message(seen: Observed) -> str:
+    text = next((seen.result[key] for key in ("msg", "summary", "hint") if isinstance(seen.result.get(key), str) and seen.result[key]), "")
+    return _cut(str(plain(f"{seen.item}: {text}" if seen.item and text else seen.item or text)), TEXT_LIMIT)

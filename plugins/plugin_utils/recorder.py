@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run from its first event to its seal and its report.
+
+The journal comes first; the history is opened briefly at the beginning and at the end. When either fails, the operator is warned
+once, the run id leaves the environment, so that tasks that act refuse, and the events stay in memory, so that the report still
+comes. What could not be written is tried once more at the end: a disk that is free again gets the whole record.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import syslog
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import RunbookError
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import ANCHOR_DIGITS, Chain, Event
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import JournalFile, now_text
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import HISTORY_DIR, JOURNAL, RUN_ID, RUN_PID, Places
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is left of a run when it is over."""
+
+    status: str
+    report: str
+    anchor: dict[str, Any] | None
+
+    def line(self) -> str:
+        """The last line on the screen."""
+        sealed = f"ledger {self.anchor['seq']}:{self.anchor['mac'][:ANCHOR_DIGITS]}" if self.anchor else "not in the ledger"
+        return f"run record: {self.status} · {self.report or 'no report'} · {sealed}"
+
+
+def new_run_id() -> str:
+    """``20261120T021500Z-7f3a9c1e``: sorts by time, and two runs of one second differ."""
+    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def forget_run() -> None:
+    """No run is being recorded: tasks that act refuse from now on."""
+    os.environ.update({RUN_ID: "", RUN_PID: "", JOURNAL: ""})
+
+
+class Recorder:
+    """The record of one run. ``warn`` shows a line to the operator."""
+
+    def __init__(self, places: Places, warn: Callable[[str], None]) -> None:
+        self.run_id = new_run_id()
+        self._places = places
+        self._warn = warn
+        self._chain = Chain(self.run_id)
+        self._events: list[Event] = []
+        self._written = 0
+        self._journal: JournalFile | None = None
+        self._degraded = False
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Open the journal, take in killed runs, and tell everybody the id of this one."""
+        os.environ.update({RUN_ID: self.run_id, RUN_PID: str(os.getpid()), JOURNAL: "", HISTORY_DIR: str(self._places.history)})
+        try:
+            self._journal = JournalFile(self._places.open, self.run_id)
+            os.environ[JOURNAL] = str(self._journal.path)
+            self.record("run_started", {**facts, "run_id": self.run_id})
+            self._journal.sync()
+            self._adopt()
+        except Exception as error:  # whatever it is: the run goes on, and nothing acts unrecorded
+            self.degrade(error)
+
+    def _adopt(self) -> None:
+        with History(self._places) as history:
+            adopted, left = history.adopt(history.ledger_key())
+        for run_id in adopted:
+            self._warn(f"Run {run_id} was killed or could not be sealed at its end. It is in the history now; see what it had begun.")
+        for problem in left:
+            self._warn(f"A journal in {self._places.open} cannot be taken into the history: {problem}. Move it away and keep it.")
+
+    def record(self, kind: str, data: dict[str, Any]) -> None:
+        """Add an event, in memory in any case."""
+        self._events.append(self._chain.next(kind, now_text(), data))
+        try:
+            self._flush()
+        except OSError as error:
+            self.degrade(error)
+
+    def _flush(self) -> None:
+        while self._journal is not None and self._written < len(self._events):
+            self._journal.append(self._events[self._written])
+            self._written += 1
+
+    def degrade(self, error: Exception) -> None:
+        """From here on the run is not recorded: say so once."""
+        forget_run()
+        if self._degraded:
+            return
+        self._degraded = True
+        message, hint = (error.message, error.hint) if isinstance(error, RunbookError) else (_words(error), "")
+        hint = hint or f"check that {self._places.history} exists, belongs to you and has free space, or set RUNBOOK_HISTORY_DIR"
+        self._warn(f"This run is not recorded: {message}. Tasks that act will refuse. What to do: {hint}.")
+
+    def finish(self, state: str, stats: dict[str, Any], exit_code: int | None) -> Ending:
+        """Close the record, seal it and write the report."""
+        self.record("run_ended", {"state": state, "stats": stats, "exit_code": exit_code, "ended_at": now_text()})
+        view, previous, series = {**build_view(self._events), "run_id": self.run_id}, None, {}
+        try:
+            view, previous, series = self._seal() or (view, previous, series)
+        except Exception as error:  # the report must come
+            self.degrade(error)
+        finally:
+            forget_run()
+            if self._journal is not None:
+                self._journal.close()
+        if view["anchor"]:
+            _announce(self.run_id, view["anchor"])
+        return Ending(view["status"], self._report(view, previous, series), view["anchor"])
+
+    def _seal(self) -> tuple[dict[str, Any], dict[str, Any] | None, dict[tuple[str, str], Any]] | None:
+        if self._journal is None:
+            return None
+        self._flush()
+        self._journal.sync()
+        with History(self._places) as history:
+            history.seal_run(self._journal.path, history.ledger_key())
+            view = history.view(self.run_id)
+            return (view, *history.context(view)) if view else None
+
+    def _report(self, view: dict[str, Any], previous: dict[str, Any] | None, series: dict[tuple[str, str], Any]) -> str:
+        """Write the report, elsewhere if need be; its path."""
+        try:
+            from ansible_collections.tradeops.runbook.plugins.plugin_utils.report import write_report
+
+            try:
+                return write_report(view, previous, series, str(self._places.reports))["html_path"]
+            except OSError as error:
+                folder = tempfile.mkdtemp(prefix="tradeops-report-")
+                self._warn(f"{self._places.reports} cannot be written ({error.strerror}): the report goes to {folder}. Set RUNBOOK_REPORTS_DIR.")
+                return write_report(view, previous, series, folder)["html_path"]
+        except Exception as error:  # a report that fails must not hide how the run ended
+            self._warn(f"The report could not be written: {_words(error)}. Make it later with tradeops.runbook.run_report.")
+            return ""
+
+
+def _announce(run_id: str, anchor: dict[str, Any]) -> None:
+    """Leave the anchor where this user cannot take it back: the system log."""
+    try:
+        syslog.openlog("tradeops.runbook", syslog.LOG_PID, syslog.LOG_USER)
+        syslog.syslog(syslog.LOG_NOTICE, f"ledger {anchor['seq']}:{anchor['mac']} run {run_id}")
+        syslog.closelog()
+    except OSError:
+        pass
+
+
+def _words(error: Exception) -> str:
+    text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.strerror and error.filename else str(error)
+    return text or type(error).__name__
