@@ -239,6 +239,7 @@ def clear() -> None:
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that what was started is stopped
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started this in the background
     clock = Clock()
     BUILD.mkdir(parents=True, exist_ok=True)
     with open(BUILD / "demo.lock", "w", encoding="ascii") as lock:

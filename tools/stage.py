@@ -4,6 +4,7 @@ Takes what git tracks or would track, also uncommitted; what vanished from the t
 """
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -57,8 +58,10 @@ def remove_vanished(names: set[str]) -> None:
 
 def main() -> int:
     """Bring the copy up to date."""
-    names = wanted()
     STAGE.mkdir(parents=True, exist_ok=True)
+    lock = os.open(STAGE.parent, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # two targets started side by side; the lock ends with this process
+    names = wanted()
     if not (STAGE / ".git").exists():
         # An empty repository: else the tools ask the surrounding one, which ignores this folder, and see no files.
         subprocess.run(["git", "init", "--quiet", str(STAGE)], check=True)

@@ -11,10 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from junit import cases
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build"
@@ -82,28 +82,14 @@ def lanes(cores: list[str]) -> list[list[Tier]]:
     return [code, [tier("molecule", main_core)]]
 
 
-def cases(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Name, result and reason of every test in the JUnit files of a folder."""
-    for file in sorted(folder.glob("*.xml")):
-        for case in ET.parse(file).getroot().iter("testcase"):
-            name = f"{case.get('classname')}::{case.get('name')}"
-            found = [(result, element) for tag, result in (("failure", "failed"), ("error", "failed"), ("skipped", "skipped"))
-                     for element in case.findall(tag)]
-            if not found:
-                yield name, "passed", ""
-            for result, element in found[:1]:
-                text = (element.get("message") or element.text or "").strip()
-                yield name, result, text.splitlines()[0] if text else ""
-
-
 def judge(one: Tier, status: int) -> None:
     """Fill in result and counts from the exit status and the JUnit files."""
-    for name, result, reason in cases(one.junit):
-        one.counts[result] += 1
-        if result == "failed":
-            one.failures.append(f"{name}: {reason}")
-        elif result == "skipped":
-            one.skips.append(f"{name}: {reason}")
+    for case in cases(one.junit):
+        one.counts[case.result] += 1
+        if case.result == "failed":
+            one.failures.append(f"{case.name}: {case.reason}")
+        elif case.result == "skipped":
+            one.skips.append(f"{case.name}: {case.reason}")
     ran = any(one.counts.values())
     if status == NOT_RUN or (status == 0 and one.writes_junit and not ran):
         one.result, one.reason = "skipped", one.log_lines()[-1]
@@ -206,7 +192,8 @@ def summary(tiers: list[Tier], notes: list[str]) -> bool:
               f"{one.counts['skipped']:8} {one.seconds:8.0f}  {one.reason}".rstrip())
         for result, number in one.counts.items():
             total[result] += number
-    print(*notes, *(f"skipped: {one.title}: {skip}" for one in tiers for skip in one.skips), sep="\n")
+    for note in [*notes, *(f"skipped: {one.title}: {skip}" for one in tiers for skip in one.skips)]:
+        print(note)
     print("{passed} passed, {failed} failed, {skipped} skipped".format(**total))
     return total["failed"] == 0 and all(one.result != "not run" for one in tiers)
 

@@ -51,6 +51,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ansible import context
@@ -63,7 +64,7 @@ from ansible.template import Templar
 
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.observed import Observed, checks, is_worth_a_step, plain, step
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import places
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import Recorder
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import Recorder, forget_run
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.release import collection_version
 
 _COUNTS = ("ok", "changed", "failures", "unreachable", "skipped", "rescued", "ignored")
@@ -104,6 +105,7 @@ class CallbackModule(CallbackBase):
 
     def fail(self, error: Exception) -> None:
         """The record is broken: warn, and let tasks that act refuse."""
+        forget_run()
         if self._recorder is not None:
             self._recorder.degrade(error)
         else:
@@ -226,7 +228,7 @@ class CallbackModule(CallbackBase):
 
 def _exit_code(stats: Mapping[str, Mapping[str, int]]) -> int:
     """How ansible-playbook will exit. The counts leave open what max_fail_percentage and clear_host_errors do to it, so ask the caller."""
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_code.co_name == "run" and type(frame.f_locals.get("self")).__name__ == "PlaybookExecutor":
             found = frame.f_locals.get("result")

@@ -28,7 +28,7 @@ def compile_checks(
     for index, check in enumerate(checks):
         try:
             _check_reads(check)
-            compiled.append(complete(check, (baselines or {}).get(check["name"], {}), moment))
+            compiled.append(complete(check, (baselines or {}).get(check["name"]) or {}, moment))
         except InvalidInput as error:
             errors.append(f"checks[{index}] ({check['name']}) {error.message}{f' ({error.hint})' if error.hint else ''}")
     if errors:

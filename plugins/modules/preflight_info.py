@@ -24,9 +24,9 @@ options:
     description: The time on the controller (RFC 3339); without it the clock is not looked at.
     type: str
   clock_seconds:
-    description: Seconds the clock may differ before that is a warning.
+    description: Seconds the clock may differ before that is a warning. The time the task takes to start is part of the difference.
     type: int
-    default: 5
+    default: 30
 attributes:
   check_mode:
     description: Can run in check mode and gives the same result.
@@ -78,7 +78,7 @@ def main() -> None:
         argument_spec={
             "libraries": {"type": "list", "elements": "str", "default": []},
             "controller_time": {"type": "str"},
-            "clock_seconds": {"type": "int", "default": 5},
+            "clock_seconds": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
     )

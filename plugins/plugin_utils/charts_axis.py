@@ -19,6 +19,9 @@ _TIMES = (1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10800, 21600, 43200, 86400, 17
 _IN_REACH = 3.0
 """A limit farther away than this many times the height of the data would press the data flat: it is told, not drawn."""
 
+_SMALLEST = 1e-9
+"""A lower axis would be beyond what a plot can divide."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -40,7 +43,7 @@ def value_axis(values: Sequence[float], bounds: Sequence[float], unit: str) -> A
         low, high = min(low, 0.0), max(high, 0.0)
         near = _within_reach(low, high, bounds)
     low, high = min([low, *near]), max([high, *near])
-    if low == high:
+    if high - low < _SMALLEST:
         high = low + 1.0
     room = 0.14 * (high - low)
     # Values that are never negative keep zero on the axis itself, not above it.

@@ -50,8 +50,7 @@ def sparkline(points: Sequence[Point], words: str) -> str:
     low, high = min(point.value for point in latest), max(point.value for point in latest)
     span = high - low
     step = (_WIDTH - 8) / max(1, len(latest) - 1)
-    # Halved before the subtraction: two finite values may lie farther apart than a float can say.
-    heights = [(point.value / 2 - low / 2) / (high / 2 - low / 2) if span else 0.5 for point in latest]
+    heights = [(point.value - low) / span if span else 0.5 for point in latest]
     places = [(4 + index * step, 4 + (1 - height) * (_HEIGHT - 8)) for index, height in enumerate(heights)]
     svg = ElementTree.Element("svg", {"class": "spark", "viewBox": f"0 0 {_WIDTH} {_HEIGHT}", "role": "img"})
     ElementTree.SubElement(svg, "title").text = visible(words)

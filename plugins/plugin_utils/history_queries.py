@@ -22,12 +22,10 @@ TREND_MINIMUM = 3
 
 _RUN_COLUMNS = "run_id, playbook, state, status, exit_code, started_at, ended_at, duration_seconds, user, controller, check_mode, host_limit, systems"
 _AT_PLACE = "host = :host and (:system is null or system = :system) and (:environment is null or environment = :environment)"
-_NEWEST = f"""
-    select name, measure, measured_at, value, status, run_id from (
-        select *, row_number() over (partition by name, measure order by measured_at desc, run_id desc) as age from measures
-        where {_AT_PLACE} and (:good = 0 or status = 'ok') and run_id in (select run_id from runs where check_mode = 0)
-    ) where age <= :most order by name, measure, measured_at, run_id
-"""
+_REAL = "(select check_mode from runs where runs.run_id = t.run_id) = 0"
+_NEXT_MEASURE = "select name, measure from measures where host = ? and (name, measure) > (?, ?) order by name, measure limit 1"
+_NEWEST = f"""select measured_at, value, status, run_id from measures t where {_AT_PLACE} and name = :name and measure = :measure
+    and (:good = 0 or status = 'ok') and {_REAL} order by measured_at desc, run_id desc limit :most"""
 
 Points = dict[tuple[str, str], list[dict[str, Any]]]
 
@@ -109,8 +107,12 @@ def previous_run(db: sqlite3.Connection, view: dict[str, Any]) -> str | None:
 def points(db: sqlite3.Connection, place: HostPlace, most: int, good_only: bool = False) -> Points:
     """(check, measure) to its newest values, oldest first."""
     found: Points = {}
-    for name, measure, at, value, status, run_id in db.execute(_NEWEST, {**place.parameters(), "most": most, "good": int(good_only)}):
-        found.setdefault((name, measure), []).append({"at": at, "value": value, "status": status, "run_id": run_id})
+    key = ("", "")
+    while key := db.execute(_NEXT_MEASURE, (place.host, *key)).fetchone():  # steps through the index: a year of rows would take seconds
+        asked = {**place.parameters(), "name": key[0], "measure": key[1], "good": int(good_only), "most": most}
+        rows = db.execute(_NEWEST, asked).fetchall()
+        if rows:
+            found[key] = [dict(zip(("at", "value", "status", "run_id"), row, strict=True)) for row in reversed(rows)]
     return found
 
 
@@ -138,8 +140,8 @@ def trends(db: sqlite3.Connection, place: HostPlace, most: int) -> dict[str, dic
 def recent(db: sqlite3.Connection, place: HostPlace, since: float) -> dict[str, list[dict[str, Any]]]:
     """Check to its verdicts since an instant, oldest first."""
     found: dict[str, list[dict[str, Any]]] = {}
-    statement = f"""select name, measured_at, status, crossed from checks where {_AT_PLACE} and measured_at >= :since
-        and run_id in (select run_id from runs where check_mode = 0) order by measured_at, run_id"""
+    statement = f"""select name, measured_at, status, crossed from checks t where {_AT_PLACE} and measured_at >= :since
+        and {_REAL} order by measured_at, run_id"""
     for name, at, status, crossed in db.execute(statement, {**place.parameters(), "since": rfc3339(since)}):
         found.setdefault(name, []).append({"at": at, "status": status, "crossed": json.loads(crossed)})
     return found

@@ -21,7 +21,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger impo
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import make_folder, sync_folder
 
 SUFFIX = ".jsonl"
-RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+_RUN_ID_FORM = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 
 _mine: dict[Path, JournalFile] = {}
 
@@ -93,7 +93,7 @@ def _read_all(descriptor: int) -> bytes:
 
 def run_id_of(path: Path) -> str:
     """The run whose journal this is; ``""`` for any other file."""
-    return path.stem if path.suffix == SUFFIX and RUN_ID.fullmatch(path.stem) else ""
+    return path.stem if path.suffix == SUFFIX and _RUN_ID_FORM.fullmatch(path.stem) else ""
 
 
 def is_alive(path: Path) -> bool:

@@ -26,6 +26,9 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import Jo
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import HISTORY_DIR, JOURNAL, RUN_ID, RUN_PID, Places
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view
 
+Material = tuple[dict[str, Any], dict[str, Any] | None, dict[tuple[str, str], Any]]
+"""What a report is made of: the view of the run, that of the run before, the series of every host."""
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -70,8 +73,12 @@ class Recorder:
         try:
             self._journal = JournalFile(self._places.open, self.run_id)
             os.environ[JOURNAL] = str(self._journal.path)
-            self.record("run_started", {**facts, "run_id": self.run_id})
-            self._journal.sync()
+        except OSError as error:
+            self.degrade(error)
+        self.record("run_started", {**facts, "run_id": self.run_id})
+        try:
+            if self._journal is not None:
+                self._journal.sync()
             self._adopt()
         except Exception as error:  # whatever it is: the run goes on, and nothing acts unrecorded
             self.degrade(error)
@@ -103,27 +110,27 @@ class Recorder:
         if self._degraded:
             return
         self._degraded = True
-        message, hint = (error.message, error.hint) if isinstance(error, RunbookError) else (_words(error), "")
-        hint = hint or f"check that {self._places.history} exists, belongs to you and has free space, or set RUNBOOK_HISTORY_DIR"
-        self._warn(f"This run is not recorded: {message}. Tasks that act will refuse. What to do: {hint}.")
+        hint = getattr(error, "hint", "") or f"check that {self._places.history} exists, belongs to you and has free space, or set RUNBOOK_HISTORY_DIR"
+        self._warn(f"This run is not recorded: {_words(error)}. Tasks that act will refuse. What to do: {hint}.")
 
     def finish(self, state: str, stats: dict[str, Any], exit_code: int | None) -> Ending:
         """Close the record, seal it and write the report."""
         self.record("run_ended", {"state": state, "stats": stats, "exit_code": exit_code, "ended_at": now_text()})
-        view, previous, series = {**build_view(self._events), "run_id": self.run_id}, None, {}
+        material: Material = ({**build_view(self._events), "run_id": self.run_id}, None, {})
         try:
-            view, previous, series = self._seal() or (view, previous, series)
+            material = self._seal() or material
         except Exception as error:  # the report must come
             self.degrade(error)
         finally:
             forget_run()
             if self._journal is not None:
                 self._journal.close()
-        if view["anchor"]:
-            _announce(self.run_id, view["anchor"])
-        return Ending(view["status"], self._report(view, previous, series), view["anchor"])
+        status, anchor = material[0]["status"], material[0]["anchor"]
+        if anchor:
+            _announce(self.run_id, anchor)
+        return Ending(status, self._report(material), anchor)
 
-    def _seal(self) -> tuple[dict[str, Any], dict[str, Any] | None, dict[tuple[str, str], Any]] | None:
+    def _seal(self) -> Material | None:
         if self._journal is None:
             return None
         self._flush()
@@ -133,17 +140,17 @@ class Recorder:
             view = history.view(self.run_id)
             return (view, *history.context(view)) if view else None
 
-    def _report(self, view: dict[str, Any], previous: dict[str, Any] | None, series: dict[tuple[str, str], Any]) -> str:
+    def _report(self, material: Material) -> str:
         """Write the report, elsewhere if need be; its path."""
         try:
             from ansible_collections.tradeops.runbook.plugins.plugin_utils.report import write_report
 
             try:
-                return write_report(view, previous, series, str(self._places.reports))["html_path"]
+                return write_report(*material, str(self._places.reports))["html_path"]
             except OSError as error:
                 folder = tempfile.mkdtemp(prefix="tradeops-report-")
                 self._warn(f"{self._places.reports} cannot be written ({error.strerror}): the report goes to {folder}. Set RUNBOOK_REPORTS_DIR.")
-                return write_report(view, previous, series, folder)["html_path"]
+                return write_report(*material, folder)["html_path"]
         except Exception as error:  # a report that fails must not hide how the run ended
             self._warn(f"The report could not be written: {_words(error)}. Make it later with tradeops.runbook.run_report.")
             return ""
@@ -160,5 +167,8 @@ def _announce(run_id: str, anchor: dict[str, Any]) -> None:
 
 
 def _words(error: Exception) -> str:
-    text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.strerror and error.filename else str(error)
-    return text or type(error).__name__
+    if isinstance(error, RunbookError):
+        return error.message
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"

@@ -10,6 +10,7 @@ style but its own sheet, and shows control characters instead of obeying them.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import math
@@ -65,7 +66,7 @@ def _material(view: Mapping[str, Any], changes: Mapping[str, Any] | None, series
     worth = choose(trends)
     chosen, note = worth[:MOST_PLOTS], ""
     if not worth:
-        note = "A plot needs at least three runs with the same measure in the history; there are not that many yet."
+        note = "A plot needs a measure that moved, or that has a limit, in at least three runs of the history; there is none yet."
     elif len(worth) > MOST_PLOTS:
         rest = plural(len(worth) - MOST_PLOTS, "more measure")
         note = f"{rest} with a course over the runs: see the small lines in the tables of checks."
@@ -85,15 +86,19 @@ def _plots(chosen: Sequence[Trend]) -> tuple[list[tuple[Trend, str]], str]:
 
 def render_page(page: Mapping[str, Any]) -> str:
     """The HTML of the report."""
+    html = str(_template().render(page))
+    style = _STYLE.search(html)
+    digest = hashlib.sha256(style.group(1).encode("utf-8") if style else b"").digest()
+    return html.replace(_STYLE_HASH, f"sha256-{base64.b64encode(digest).decode('ascii')}", 1)
+
+
+@functools.cache
+def _template() -> Any:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
     environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown)
-    template = environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))
-    html = template.render(page)
-    style = _STYLE.search(html)
-    digest = hashlib.sha256(style.group(1).encode("utf-8") if style else b"").digest()
-    return html.replace(_STYLE_HASH, f"sha256-{base64.b64encode(digest).decode('ascii')}", 1)
+    return environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))
 
 
 def _shown(value: Any) -> Any:

@@ -193,4 +193,4 @@ def notable(before: Any, now: Any, unit: str) -> bool:
         return moved > 0 and moved >= absolute and moved >= relative * abs(before)
     if isinstance(before, list) and isinstance(now, list):
         return sorted(map(as_text, as_list(before))) != sorted(map(as_text, as_list(now)))
-    return type(before) is type(now) and bool(before != now)
+    return type(before) is type(now) and isinstance(before, (str, bool)) and before != now

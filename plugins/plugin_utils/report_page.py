@@ -16,7 +16,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict imp
 from .charts import out_of_sight
 from .charts_svg import status_bar
 from .report_changes import BAD, GROUPS, status_of
-from .report_format import NOTHING, as_dict, as_dicts, as_text, enumeration, exact, human, instant, plural
+from .report_format import NOTHING, as_dict, as_dicts, as_text, enumeration, exact, human, instant, plural, shorten
 from .report_rows import UNREACHABLE, CheckRow, HostRow, Item, attention, exempt, host_rows
 from .report_trends import Trend
 
@@ -124,10 +124,11 @@ def _trouble(items: Sequence[Item]) -> str:
     if not items:
         return ""
     first = items[0]
+    host, title = shorten(first.host, 60) or "the controller", shorten(first.title, 80)
     if first.status == UNREACHABLE:
-        name = f"{first.host} cannot be reached"
+        name = f"{host} cannot be reached"
     else:
-        name = f"\u201c{first.title}\u201d {'failed' if first.kind == 'task' else f'is {first.status}'} on {first.host or 'the controller'}"
+        name = f"\u201c{title}\u201d {'failed' if first.kind == 'task' else f'is {first.status}'} on {host}"
     if len(items) == 1:
         return name
     counts = Counter(item.status for item in items)
@@ -222,7 +223,8 @@ def _share(share: float | None, unit: str) -> str:
     """``+52 %`` or ``× 21``; per cent of a plain number, such as a status code, would be nonsense."""
     if share is None or unit not in ("s", "B", "percent", "count"):
         return ""
-    return f"× {share / 100 + 1:,.0f}" if share >= 1000 else f"{'+' if share > 0 else '−'}{abs(share):,.0f} %"
+    shown = -99.0 if -100 < share < -99 else share  # a hundredth that is left is not nothing
+    return f"× {share / 100 + 1:,.0f}" if share >= 1000 else f"{'+' if share > 0 else '−'}{abs(shown):,.0f} %"
 
 
 def _plot(trend: Trend, svg: str, hosts: Sequence[HostRow]) -> dict[str, Any]:

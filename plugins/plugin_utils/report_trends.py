@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import parse_limit
@@ -20,6 +20,9 @@ from .report_format import as_dict, as_dicts, as_text, seconds_of
 ENOUGH = 3
 """Fewer points than this are no course."""
 LONGEST = 60
+
+_LARGEST = 1e18
+"""No quantity of a system is larger; sums and differences of such values are still numbers."""
 
 _PLOTTABLE = ("s", "B", "percent", "count", "number", "")
 
@@ -93,7 +96,7 @@ def _trends(view: Mapping[str, Any], place: Place, check: Mapping[str, Any], his
         points = _points(past)
         if unit not in _PLOTTABLE or not points:
             continue
-        if is_number(value) and at is not None and not any(point.get("run_id") == view.get("run_id") for point in past):
+        if _drawable(value) and at is not None and not any(point.get("run_id") == view.get("run_id") for point in past):
             points.append(Point(at, float(value), status_of(check)))
         limits = [limit for limit in as_dicts(check.get("limits")) if limit.get("measure") == measure]
         bounds = tuple(_bounds(limits, unit))
@@ -111,11 +114,15 @@ def _own(point: Point, bounds: Iterable[Bound]) -> Point:
     return Point(point.at, point.value, min(status, point.status, key=STATUSES.index))
 
 
+def _drawable(value: Any) -> TypeGuard[float]:
+    return is_number(value) and abs(value) <= _LARGEST
+
+
 def _points(past: Iterable[Mapping[str, Any]]) -> list[Point]:
     points = []
     for entry in past:
         at, value = seconds_of(entry.get("at")), entry.get("value")
-        if at is not None and is_number(value):
+        if at is not None and _drawable(value):
             points.append(Point(at, float(value), status_of(entry)))
     return sorted(points, key=lambda point: point.at)
 
@@ -127,7 +134,7 @@ def _bounds(limits: Iterable[Mapping[str, Any]], unit: str) -> Iterable[Bound]:
             parsed = parse_limit(limit.get("limit"))
         except InvalidInput:
             continue
-        ordered = parsed.comparator in (">", ">=", "<", "<=") and not parsed.of_baseline
+        ordered = parsed.comparator in (">", ">=", "<", "<=") and not parsed.of_baseline and is_number(parsed.operand)
         if ordered and parsed.unit in ("", unit) and limit.get("level") in ("warning", "critical"):
             yield Bound(str(limit["level"]), parsed.comparator, float(parsed.operand), " ".join(parsed.text.split()))
 

@@ -114,9 +114,9 @@ def _take(kind: str, body: dict[str, Any], hosts: dict[str, _Host]) -> None:
 
 def _show_host(host: _Host) -> dict[str, Any]:
     checks = host.all_checks()
-    bad = [step for step in host.steps if step_status(host, step) != "ok"]
+    bad = [step for step in host.steps if _step_status(host, step) != "ok"]
     reachable = not host.stats.get("unreachable") and not any(step.get("state") == "unreachable" for step in host.steps)
-    status = worst_of([*(check["status"] for check in checks), *(step_status(host, step) for step in host.steps)]) if checks or host.steps else "ok"
+    status = worst_of([*(check["status"] for check in checks), *(_step_status(host, step) for step in host.steps)]) if checks or host.steps else "ok"
     summary = summarize(checks)["summary"] if checks else _plural(len(host.steps), "recorded step")
     if not reachable:
         summary = "it could not be reached"
@@ -129,7 +129,7 @@ def _show_host(host: _Host) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def step_status(host: _Host, step: dict[str, Any]) -> str:
+def _step_status(host: _Host, step: dict[str, Any]) -> str:
     """What a step says about its host. What was ignored or rescued is a warning at most."""
     if step.get("action") in _VERDICT_ACTIONS and host.checks.get(step.get("role") or ""):
         return "ok"  # the task that fails a host for its verdict; the checks themselves say how bad that is
@@ -157,7 +157,7 @@ def _issues(host: _Host) -> list[dict[str, Any]]:
         for check in host.all_checks()
         if check["status"] not in ("ok", "skipped")
     ]
-    steps = [(step, step_status(host, step)) for step in host.steps]
+    steps = [(step, _step_status(host, step)) for step in host.steps]
     return checks + [
         {
             **_mention(step), "status": status, "severity": DEFAULT_SEVERITY.get(status, DEFAULT_SEVERITY["critical"]),

@@ -21,7 +21,6 @@ from typing import Any
 import pytest
 import yaml
 
-ENABLED = {"ANSIBLE_CALLBACKS_ENABLED": "tradeops.runbook.run_record"}
 NOTE = {
     "name": "Note",
     "tradeops.runbook.run_note": {"run_id": "{{ lookup('tradeops.runbook.run', 'id') }}", "text": "word of a person", "kind": "reason", "by": "Ada"},
@@ -45,6 +44,9 @@ class Site:
         self.runner = runner
         self.folder: Path = runner.home
         self.history: Path = runner.history
+        other = self.folder / "other.cfg"
+        other.write_text("[defaults]\n", encoding="ascii")
+        self.unrecorded = {"ANSIBLE_CONFIG": str(other)}  # the shipped one enables the callback; a user's may not
         here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "runbook_environment": "production"}
         away = {"ansible_connection": "ssh", "ansible_host": "192.0.2.1", "ansible_ssh_common_args": "-o ConnectTimeout=1 -o BatchMode=yes"}
         nextrade = {"hosts": {"app": {}, "away": away}, "vars": {"runbook_system": "{{ group_names[0] }}"}}
@@ -58,14 +60,18 @@ class Site:
     def play(self, *tasks: dict[str, Any], hosts: str = "app", **more: Any) -> dict[str, Any]:
         return {"name": f"Play on {hosts}", "hosts": hosts, "gather_facts": False, "tasks": list(tasks), **more}
 
+    def run_both(self, first: list[dict[str, Any]], second: Path) -> Any:
+        """Two playbooks on one command line."""
+        return self.runner(self.write("daily.yml", first), str(second), "--inventory", str(self.folder / "hosts.yml"))
+
     def run(self, *plays: dict[str, Any], arguments: tuple[str, ...] = (), environment: dict[str, str] | None = None, name: str = "daily.yml") -> Any:
         path = self.write(name, list(plays))
-        return self.runner(path, *arguments, inventory=self.folder / "hosts.yml", environment={**ENABLED, **(environment or {})})
+        return self.runner(path, *arguments, inventory=self.folder / "hosts.yml", environment=environment)
 
     def start(self, *plays: dict[str, Any]) -> subprocess.Popen[str]:
         path = self.write("daily.yml", list(plays))
         command = self.runner.command(path, inventory=self.folder / "hosts.yml")
-        return subprocess.Popen(command, env=self.runner.environ(ENABLED), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        return subprocess.Popen(command, env=self.runner.environ(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, text=True, start_new_session=True)  # fmt: skip
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
@@ -85,7 +91,7 @@ class Site:
         """The answer of ledger_verify_info, asked by a run that is not recorded itself."""
         show = {"ansible.builtin.copy": {"content": "{{ found | to_json }}", "dest": str(self.folder / "found.json"), "mode": "0600"}}
         plays = self.play({"tradeops.runbook.ledger_verify_info": options, "register": "found"}, show, hosts="localhost")
-        done = self.run(plays, environment={"ANSIBLE_CALLBACKS_ENABLED": ""}, name="verify.yml")
+        done = self.run(plays, environment=self.unrecorded, name="verify.yml")
         assert done.rc == 0, done.stdout + done.stderr
         answer: dict[str, Any] = json.loads((self.folder / "found.json").read_text("utf-8"))
         return answer
@@ -176,7 +182,8 @@ def test_a_run_is_recorded_sealed_and_reported(site: Site) -> None:
     assert report["notes"] == [{"host": "app", "kind": "reason", "text": "word of a person", "by": "Ada"}]
     assert report["anchor"]["mac"].startswith(line.group(2))
     assert list((site.history / "open").iterdir()) == []
-    assert site.verify() == {**site.verify(), "status": "ok", "problems": [], "runs": 1, "events": 7, "anchors": 1}
+    found = site.verify()
+    assert found == {**found, "status": "ok", "problems": [], "runs": 1, "events": 7, "anchors": 1}
 
 
 def test_modes_keep_others_out(site: Site) -> None:
@@ -239,7 +246,7 @@ def test_the_recorded_exit_code_is_that_of_ansible(site: Site, name: str) -> Non
 
 def test_two_playbooks_on_one_command_line_are_two_runs(site: Site) -> None:
     second = site.write("weekly.yml", [site.play(NOTE, VERDICT)])
-    done = site.run(site.play({"ansible.builtin.command": "true"}), arguments=(str(second),))
+    done = site.run_both([site.play({"ansible.builtin.command": "true"})], second)
     assert done.rc == 0
     assert site.rows("select playbook, state from runs order by started_at, run_id") in ([("daily", "finished"), ("weekly", "finished")], [("weekly", "finished"), ("daily", "finished")])
     assert sorted(report["playbook"] for report in site.reports()) == ["daily", "weekly"]
@@ -302,19 +309,19 @@ def test_control_c_is_an_interrupted_run_with_seal_and_report(site: Site, tmp_pa
 def test_a_playbook_that_cannot_be_loaded_after_the_first_one_ends_is_no_run(site: Site) -> None:
     broken = site.folder / "broken.yml"
     broken.write_text("- hosts: app\n  roles: [no_such_role]\n", encoding="utf-8")
-    done = site.run(site.play(NOTE), arguments=(str(broken),))
+    done = site.run_both([site.play(NOTE)], broken)
     assert done.rc != 0
     assert site.rows("select playbook, state from runs") == [("daily", "finished")]
 
 
 def test_an_error_between_plays_is_an_interrupted_run(site: Site) -> None:
     done = site.run(site.play(NOTE), site.play(NOTE, hosts="{{ no_such_variable }}"))
-    assert done.rc not in (0, 2, 4)
+    assert done.rc != 0
     assert site.rows("select state from runs") == [("interrupted",)]
 
 
 def test_without_the_callback_acting_modules_refuse(site: Site) -> None:
-    done = site.run(site.play(NOTE), environment={"ANSIBLE_CALLBACKS_ENABLED": ""})
+    done = site.run(site.play(NOTE), environment=site.unrecorded)
     assert done.rc == 2
     assert "run_not_recorded" in done.stdout and "callbacks_enabled = tradeops.runbook.run_record" in done.stdout
     assert not site.history.exists()
@@ -322,12 +329,10 @@ def test_without_the_callback_acting_modules_refuse(site: Site) -> None:
 
 def test_an_inner_playbook_that_is_not_recorded_does_not_pass_for_the_outer_one(site: Site) -> None:
     inner = site.write("inner.yml", [site.play(NOTE)])
-    environment = {**site.runner.environ(), "ANSIBLE_CALLBACKS_ENABLED": ""}
-    command = [*site.runner.command(inner, inventory=site.folder / "hosts.yml")]
     start = {
-        "name": "Start another", "ansible.builtin.command": {"argv": command}, "environment": {"ANSIBLE_CALLBACKS_ENABLED": ""}, "register": "inner", "failed_when": "inner.rc != 2 or 'run_not_recorded' not in inner.stdout",
+        "name": "Start another", "ansible.builtin.command": {"argv": site.runner.command(inner, inventory=site.folder / "hosts.yml")},
+        "environment": site.unrecorded, "register": "inner", "failed_when": "inner.rc != 2 or 'run_not_recorded' not in inner.stdout",
     }  # fmt: skip
-    assert environment
     done = site.run(site.play(NOTE, start))
     assert done.rc == 0, done.stdout
 
@@ -339,7 +344,7 @@ def test_a_history_that_cannot_be_written_refuses_action_and_reports_elsewhere(s
     command = runner.command(site.write("daily.yml", [site.play(VERDICT, NOTE)]), inventory=site.folder / "hosts.yml")
     if os.geteuid() == 0:  # root without the right to ignore modes
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
-    done = subprocess.run(command, env={**runner.environ(ENABLED), "TMPDIR": str(site.folder)}, cwd=site.folder, stdin=subprocess.DEVNULL,
+    done = subprocess.run(command, env=runner.environ(), cwd=site.folder, stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=120, check=False)  # fmt: skip
     said = re.sub(r"\s+", " ", done.stdout + done.stderr)
     assert done.returncode == 2
@@ -347,6 +352,7 @@ def test_a_history_that_cannot_be_written_refuses_action_and_reports_elsewhere(s
     assert "Tasks that act will refuse" in said and "run_not_recorded" in said
     report = re.search(r"run record: critical · (\S+\.html) · not in the ledger", said)
     assert report and Path(report.group(1)).is_file()
+    shutil.rmtree(Path(report.group(1)).parent)
     assert list(site.history.iterdir()) == []
 
 

@@ -76,8 +76,12 @@ def test_a_child_is_gone_with_all_it_started(demo: ModuleType, tmp_path: Path) -
 
 
 def alive(pid: int) -> bool:
-    for _ in range(40):  # an orphan is reaped a moment later; where nobody reaps it stays as a zombie
-        if not Path(f"/proc/{pid}").exists() or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text(encoding="ascii"):
+    end = time.monotonic() + 2  # an orphan is reaped a moment later; where nobody reaps it stays as a zombie
+    while time.monotonic() < end:
+        try:
+            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text(encoding="utf-8"):
+                return False
+        except (FileNotFoundError, ProcessLookupError):
             return False
         time.sleep(0.05)
     return True

@@ -82,10 +82,8 @@ def _is_type_checking(node: ast.AST) -> bool:
 
 def _named(node: ast.Import | ast.ImportFrom, path: Path) -> Iterator[tuple[str, bool, bool]]:
     """(module, whether it is ours, whether the import is relative). ``from . import a`` names the module ``a``."""
-    if isinstance(node, ast.Import):
-        bases = [(alias.name, None) for alias in node.names]
-    else:
-        bases = [(node.module or "", alias.name) for alias in node.names]
+    simple = isinstance(node, ast.Import)
+    bases = [(alias.name, "") if simple else (getattr(node, "module", None) or "", alias.name) for alias in node.names]
     for base, name in bases:
         level = node.level if isinstance(node, ast.ImportFrom) else 0
         if level:
@@ -136,7 +134,7 @@ def _foreign(layer: str, found: Import) -> str:
         fits = found.module.startswith(tuple(allowed)) if allowed else False
         wrong = layer in CONTROLLER and found.module.startswith("ansible.module_utils")
         return "" if fits and not wrong else f"{layer} may not import this part of Ansible"
-    if found.top in ("importlib", "imp", "pkgutil") and layer in ("_drivers", "_module", "modules"):
+    if found.module in ("importlib", "imp", "pkgutil") and layer in ("_drivers", "_module", "modules"):
         return "only literal imports are shipped to the target"
     if not found.third_party:
         return ""

@@ -166,7 +166,7 @@ def _judge_limit(limit: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]],
 
 def _failed(entry: Mapping[str, Any]) -> bool:
     """The check could not measure then, which does not prove that the limit was kept."""
-    return entry["status"] == "unknown" or (entry["status"] == "critical" and not entry["crossed"])
+    return entry["status"] == "unknown" or (entry["status"] not in ("ok", "skipped") and not entry["crossed"])
 
 
 def _lasted(earlier: Sequence[Mapping[str, Any]], now: float, seconds: float, bad: Any) -> float | None:

@@ -160,8 +160,10 @@ def verify_events(run_id: str, events: Iterable[Event], seal: Seal | None = None
             problems.append(Problem("time_went_back", where, f"{event.at} is before the event before it; the order is still certain", "warning"))
         latest = clock or latest
     if seal is not None and (seq, head) != (seal.events, seal.head):
-        what = f"its seal counts {seal.events} events, {seq} are stored" if seq != seal.events else "its last event is not the one that was sealed"
-        problems.append(Problem("events_missing" if seq < seal.events else "events_changed", f"run {run_id}", what))
+        if seq == seal.events:
+            problems.append(Problem("events_changed", f"run {run_id}", "its last event is not the one that was sealed"))
+        else:
+            problems.append(Problem("events_missing", f"run {run_id}", f"its seal counts {seal.events} events, {seq} are stored"))
     return problems
 
 
@@ -208,7 +210,7 @@ def verify_seals(seals: Iterable[Seal], key: bytes, anchors: Iterable[tuple[int,
     """Everything wrong with the chain of seals, and every anchor that does not fit it. ``anchors`` are (number, MAC or its first digits)."""
     problems: list[Problem] = []
     macs: dict[int, str] = {}
-    previous, name = "", key_id(key)
+    previous, name, latest = "", key_id(key), 0.0
     for place, seal in enumerate(seals, 1):
         where = f"seal {place}"
         if seal.seq != place:
@@ -219,6 +221,10 @@ def verify_seals(seals: Iterable[Seal], key: bytes, anchors: Iterable[tuple[int,
             made = "" if seal.key_id == name else f"; it was made with key {seal.key_id}, this is key {name}"
             problems.append(Problem("seal_forged", where, f"it was not made with this key, or changed afterwards{made}"))
         previous, macs[seal.seq] = seal.mac, seal.mac
+        clock = _clock(seal.sealed_at, latest)
+        if clock is None:
+            problems.append(Problem("time_went_back", where, f"{seal.sealed_at} is before the seal before it; the order is still certain", "warning"))
+        latest = clock or latest
     for number, mac in anchors:
         if number not in macs:
             problems.append(Problem("anchor_missing", f"seal {number}", f"it was anchored as {mac[:ANCHOR_DIGITS]}, and is not in this history"))
@@ -231,7 +237,7 @@ def verify_seals(seals: Iterable[Seal], key: bytes, anchors: Iterable[tuple[int,
 def verify_runs(seals: Sequence[Seal], stored: Callable[[str], Iterable[Event]], run_ids: Iterable[str]) -> list[Problem]:
     """Every sealed run against its seal, and every run in ``run_ids`` that nobody sealed. ``stored`` gives the events of a run."""
     problems = [problem for seal in seals for problem in verify_events(seal.run_id, stored(seal.run_id), seal)]
-    strangers = sorted(set(run_ids) - {seal.run_id for seal in seals})
+    strangers = sorted(set(run_ids) - {seal.run_id for seal in seals}, key=str)
     return problems + [Problem("not_sealed", f"run {run_id}", "it is in the history and has no seal") for run_id in strangers]
 
 

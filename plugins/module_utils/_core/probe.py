@@ -57,7 +57,7 @@ class Probe:
     """One measurement about to be made.
 
     ``wanted`` names the measures that have limits, so that a costly one is taken only on demand; ``now`` is the wall clock
-    at the start of the call in seconds since 1970 (UTC).
+    when this measurement starts, in seconds since 1970 (UTC).
     """
 
     deadline: Deadline

@@ -19,6 +19,9 @@ REDACTED = "[redacted]"
 SHORTEST = 4
 """Shorter secrets would turn harmless words into gaps; Ansible's own no_log still covers them where they stand alone."""
 
+_CREDENTIALS = re.compile(r"([A-Za-z][\w-]*)\s+(\S+)")
+_PASSWORD_IN_ADDRESS = re.compile(r"://[^/?#\s@]*?:([^/?#\s]+)@")
+
 
 def collect(value: Any) -> set[str]:
     """Every string inside an option that holds secrets (a text, or a mapping or list of them)."""
@@ -26,17 +29,50 @@ def collect(value: Any) -> set[str]:
         return {text for item in value.values() for text in collect(item)}
     if isinstance(value, (list, tuple, set)):
         return {text for item in value for text in collect(item)}
-    return {str(value)} if value is not None and not isinstance(value, bool) else set()
+    return _parts(str(value)) if value is not None and not isinstance(value, bool) else set()
+
+
+def _parts(text: str) -> set[str]:
+    """A secret, and what of it may come back alone: without blanks around it, without ``Bearer``, the password of ``Basic``."""
+    found = {text, text.strip()}
+    header = _CREDENTIALS.fullmatch(text.strip())
+    if header is None:
+        return found
+    found.add(header.group(2))
+    if header.group(1).lower() == "basic":
+        try:
+            found.add(base64.b64decode(header.group(2)).decode().partition(":")[2])
+        except ValueError:
+            pass
+    return found - {""}
+
+
+def in_addresses(value: Any) -> set[str]:
+    """Passwords in addresses such as ``https://user:password@host``, wherever somebody wrote one."""
+    if isinstance(value, Mapping):
+        return {text for item in value.values() for text in in_addresses(item)}
+    if isinstance(value, (list, tuple, set)):
+        return {text for item in value for text in in_addresses(item)}
+    return set(_PASSWORD_IN_ADDRESS.findall(value)) if isinstance(value, str) else set()
 
 
 def forms(secret: str) -> set[str]:
-    """``secret`` raw and as base64 (at every alignment), URL, JSON and hex text. Letter case is left to the search."""
+    """``secret`` raw and as base64 (at every alignment), URL, JSON, Python and hex text. Letter case is left to the search."""
     raw = secret.encode("utf-8", "surrogatepass")
-    found = {secret, raw.hex(), quote(secret, safe=""), quote_plus(secret), quote(secret), json.dumps(secret)[1:-1]}
-    found.add(json.dumps(secret, ensure_ascii=False)[1:-1])
+    plain = {secret, secret.upper(), secret.lower()}  # some letters become others, which a search without case does not know
+    found = {form for text in plain for form in (text, _json(text, False), _json(text, True), quote(text, errors="surrogatepass"))}
+    found |= {quote(secret, safe="", errors="surrogatepass"), quote_plus(secret, errors="surrogatepass"), raw.hex()}
+    found |= {form.replace("/", "\\/") for form in found}  # PHP writes JSON so
+    found |= {repr(secret)[1:-1], repr(raw)[2:-1]}
+    if all(ord(letter) < 256 for letter in secret):
+        found.add(repr(secret.encode("latin-1"))[2:-1])  # how the HTTP library shows a header field
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         found.update(_base64_core(raw, shift, encode) for shift in range(3))
     return {form for form in found if len(form) >= SHORTEST}
+
+
+def _json(text: str, ascii_only: bool) -> str:
+    return json.dumps(text, ensure_ascii=ascii_only)[1:-1]
 
 
 def _base64_core(raw: bytes, shift: int, encode: Any) -> str:
@@ -51,7 +87,7 @@ class Redactor:
     """Knows the secrets of one call."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        every = {form for secret in secrets if len(secret) >= SHORTEST for form in forms(secret)}
+        every = {form.lower() if form.isascii() else form for secret in secrets if len(secret) >= SHORTEST for form in forms(secret)}
         self._pattern = re.compile("|".join(re.escape(form) for form in sorted(every, key=len, reverse=True)), re.IGNORECASE) if every else None
 
     def text(self, text: str) -> str:
@@ -62,11 +98,11 @@ class Redactor:
         """The same for every string, key and number of nested data."""
         if self._pattern is None:
             return value
-        if isinstance(value, str):
-            return self.text(value)
+        if isinstance(value, (str, bytes)):
+            return self.text(value if isinstance(value, str) else value.decode("utf-8", "replace"))
         if isinstance(value, Mapping):
             return {self.data(key): self.data(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
+        if isinstance(value, (list, tuple, set, frozenset)):
             return [self.data(item) for item in value]
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return REDACTED if self._pattern.fullmatch(str(value)) else value

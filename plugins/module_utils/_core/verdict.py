@@ -21,6 +21,7 @@ FAIL_ON = {"critical": ("critical",), "unknown": ("critical", "unknown"), "warni
 """Which statuses fail a host, by the value of ``runbook_fail_on``."""
 
 _BAD_ANSWER = (Unreachable, Busy, VerifyFailed, TimedOut)
+_MISSING = Unmeasured("it was not in the answer")
 
 
 def worst(statuses: Iterable[str]) -> str:
@@ -38,7 +39,7 @@ def judge_measures(
 
 
 def _judge_rule(rule: Rule, measures: Mapping[str, Any], baselines: Mapping[str, float]) -> dict[str, Any]:
-    value = measures.get(rule.measure, Unmeasured("it was not in the answer"))
+    value = measures.get(rule.measure, _MISSING)
     return {
         "measure": rule.measure,
         "level": rule.level,
@@ -75,7 +76,7 @@ def _message(level: str, limits: Sequence[Mapping[str, Any]], measures: Mapping[
         return "" if level == "ok" else "left out in check mode"
     parts: list[str] = []
     for limit in limits:
-        name, value = limit["measure"], measures.get(limit["measure"])
+        name, value = limit["measure"], measures.get(limit["measure"], _MISSING)
         if limit["state"] in ("crossed", "pending"):
             waiting = f", not yet for {format_value(limit['for_seconds'], 's')}" if limit["state"] == "pending" else ""
             part = f"{name} is {format_value(value, units.get(name, ''))} ({limit['level']}: {limit['limit']}{waiting})"

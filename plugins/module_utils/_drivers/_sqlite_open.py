@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,12 +40,14 @@ def opened(path: str, deadline: Deadline, mode: str = "ro") -> Iterator[sqlite3.
 
 def _translated(path: str, error: sqlite3.Error, deadline: Deadline) -> RunbookError:
     text = str(error)
-    if "locked" in text or "busy" in text:
+    if re.match(r"database( \w+)? is (dead)?locked", text):  # not a column of that name
         return Busy(f"{path} is locked by another process: {text}", "find who holds the lock (fuser, lsof); a long write blocks the application too")
-    if "interrupted" in text:
+    if text == "interrupted":
         return TimedOut(f"{path} did not answer in time", "look for a slow query or a slow disk")
-    if "not a database" in text or "malformed" in text or "disk image" in text:
+    if "is not a database" in text or "disk image is malformed" in text or "malformed database schema" in text:
         return VerifyFailed(f"{path}: {text}", "restore it from a proven backup")
-    if "unable to open" in text or "readonly" in text or "disk I/O" in text:
+    if "write a readonly database" in text and os.path.exists(f"{path}-journal"):
+        return RunbookError(f"{path} has the journal of a write that was cut off", "start the application, which takes that write back, and check again")
+    if "unable to open database" in text or "write a readonly database" in text or "disk I/O error" in text:
         return RunbookError(f"{path} cannot be opened: {text}", "see its permissions and those of its folder")
     return RunbookError(f"{path}: {text}", "correct the query, or see the database")

@@ -25,7 +25,7 @@ def opened_quietly(path: str, left: TimeLeft) -> Iterator[sqlite3.Connection]:
     They would stay, and belong to whoever ran the check; so a database at rest is opened as immutable instead.
     """
     _checked(path)
-    at_rest = os.path.exists(path) and _in_wal_mode_at_rest(path)
+    at_rest = os.path.exists(path) and in_wal_mode_at_rest(path)
     before = _state(path)
     try:
         with opened(path, left.deadline, "ro&immutable=1" if at_rest else "ro") as connection:
@@ -52,8 +52,11 @@ def _checked(path: str) -> None:
         raise VerifyFailed(f"{path} is empty, which is no database", "see whether the application has made its tables; restore a backup if they are lost")
 
 
-def _in_wal_mode_at_rest(path: str) -> bool:
-    """Asked through SQLite: opening the file ourselves would, on closing, drop the locks of other connections in this process."""
+def in_wal_mode_at_rest(path: str) -> bool:
+    """Whether ``path`` is in WAL mode and nobody has it open.
+
+    Asked through SQLite: opening the file ourselves would, on closing, drop the locks of other connections in this process.
+    """
     if os.path.exists(path + "-wal") and os.path.exists(path + "-shm"):
         return False
     try:

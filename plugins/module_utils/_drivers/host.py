@@ -9,8 +9,8 @@ import os
 import time
 from typing import Any
 
-from .._core.errors import Unreachable
-from .._core.probe import Probe
+from .._core.errors import RunbookError, Unreachable
+from .._core.probe import Probe, Unmeasured
 
 MEASURES = {
     "disk_used_percent": "percent",
@@ -42,6 +42,8 @@ def _disk(mount: str) -> dict[str, Any]:
     """As df(1) counts: of what an ordinary user may use, so that the reserve of root does not look free."""
     try:
         found = os.statvfs(mount)
+    except PermissionError:
+        raise RunbookError(f"the file system at {mount} may not be looked at", "run the check with become: true") from None
     except OSError as error:
         raise Unreachable(f"the file system at {mount} cannot be read: {error.strerror}", "see whether it is mounted") from None
     used = found.f_blocks - found.f_bfree
@@ -70,14 +72,16 @@ def _load() -> dict[str, Any]:
     return {"load_1m": load, "load_per_cpu": round(load / (os.cpu_count() or 1), 3), "uptime": float(_lines("/proc/uptime")[0].split()[0])}
 
 
-def _cpu(probe: Probe) -> float:
+def _cpu(probe: Probe) -> float | Unmeasured:
     """Share of time not idle over a short sample."""
     before = _jiffies()
     time.sleep(probe.timeout(_SAMPLE_SECONDS))
     after = _jiffies()
     spent = sum(after) - sum(before)
     idle = (after[3] + after[4]) - (before[3] + before[4])  # idle and iowait
-    return round(100 * (spent - idle) / spent, 2) if spent > 0 else 0.0
+    if spent <= 0:
+        return Unmeasured("the kernel counted no processor time")  # as in some sandboxes
+    return round(100 * min(1.0, max(0.0, (spent - idle) / spent)), 2)  # iowait may run backwards
 
 
 def _jiffies() -> list[int]:

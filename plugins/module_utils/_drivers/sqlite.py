@@ -10,9 +10,11 @@ import sqlite3
 import time
 from typing import Any
 
-from .._core.errors import Busy
-from .._core.probe import SKIPPED, Deadline, Probe
+from .._core.errors import Busy, TimedOut
+from .._core.probe import SKIPPED, DeadlinePassed, Probe
 from ._sqlite_open import opened
+from ._sqlite_quiet import in_wal_mode_at_rest, opened_quietly
+from ._time_left import TimeLeft
 
 MEASURES = {
     "latency": "s",
@@ -33,15 +35,16 @@ def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
     Raises Unreachable (no such file), Busy (not even readable), VerifyFailed (not a database), TimedOut.
     """
     path = options.get("path") or (probe.connection or {})["path"]
-    deadline = Deadline(probe.timeout(options["timeout_seconds"]), time.monotonic)
+    left = TimeLeft(probe, options["timeout_seconds"], f"looking into {path}", "look for a slow disk, or switch quick_check off")
     started = time.monotonic()
-    with opened(path, deadline) as connection:
+    with opened_quietly(path, left) as connection:
         measures = {"readable": True, **_figures(connection, path)}
         measures["latency"] = time.monotonic() - started
         if options["quick_check"]:
             measures["quick_check"] = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-    if options["write_test"]:
-        measures["writable"] = SKIPPED if probe.check_mode else _writable(path, deadline)
+        if options["write_test"]:
+            # while this one is open, so that closing the other does not move a leftover write-ahead log into the database
+            measures["writable"] = SKIPPED if probe.check_mode else _writable(path, left)
     return measures
 
 
@@ -52,19 +55,24 @@ def _figures(connection: sqlite3.Connection, path: str) -> dict[str, Any]:
     pages = pragma("page_count")
     return {
         "tables": connection.execute("select count(*) from sqlite_master where type = 'table'").fetchone()[0],
-        "journal_mode": pragma("journal_mode"),
+        "journal_mode": "wal" if in_wal_mode_at_rest(path) else pragma("journal_mode"),  # opened as immutable, SQLite calls it "delete"
         "size": os.stat(path).st_size,
         "wal_size": os.stat(path + "-wal").st_size if os.path.exists(path + "-wal") else 0,
         "free_percent": round(100 * pragma("freelist_count") / pages, 2) if pages else 0.0,
     }
 
 
-def _writable(path: str, deadline: Deadline) -> bool:
-    """Whether the write lock can be had before the deadline; it is given back at once."""
+def _writable(path: str, left: TimeLeft) -> bool:
+    """Whether the write lock can be had in time; it is given back at once."""
+    left.timeout()  # without any time even a free lock would look taken
     try:
-        with opened(path, deadline, mode="rw") as connection:
+        with opened(path, left.deadline, mode="rw") as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
     except Busy:
+        if isinstance(left.passed(), DeadlinePassed):  # it was not waited for as long as the check allows
+            raise left.passed() from None
         return False
+    except TimedOut:
+        raise left.passed() from None
     return True

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 import signal
@@ -100,7 +101,8 @@ def _run(arguments: list[str], left: TimeLeft) -> tuple[list[str], int, str, str
     argv = ["systemctl", "--no-pager", "--no-ask-password", *arguments]
     environment = {**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
     try:
-        child = subprocess.Popen(
+        # run_command belongs to AnsibleModule, which a driver does not know, and has no time-out
+        child = subprocess.Popen(  # pylint: disable=ansible-bad-function
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
             start_new_session=True, encoding="utf-8", errors="replace",
         )  # fmt: skip
@@ -110,7 +112,8 @@ def _run(arguments: list[str], left: TimeLeft) -> tuple[list[str], int, str, str
         try:
             printed, errors = child.communicate(timeout=left.timeout())
         except BaseException as error:
-            os.killpg(child.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             if isinstance(error, subprocess.TimeoutExpired):
                 raise left.passed() from None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -13,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._core.errors import InvalidInput
-from .._core.limits import Rule, did_you_mean, parse_limits
+from .._core.limits import DEFAULT_SEVERITY, Rule, did_you_mean, parse_limits
 from .._core.probe import Deadline, DeadlinePassed, Probe
 from .._core.times import parse_instant, rfc3339
-from .._core.units import parse_duration
+from .._core.units import is_number, parse_duration
 from .._core.verdict import apply_mute, judge_error, judge_measures, summarize
 from .kinds import KINDS, Kind
 
@@ -24,6 +25,8 @@ _NARROW = 2
 """Checks with limits on latency run at most this many at a time, after the others, so that they do not slow each other."""
 
 _CONNECTION_KEYS = {"path"}
+
+_POSITIVE = ("timeout_seconds", "max_bytes", "interval_seconds")
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,10 @@ def prepare(params: Mapping[str, Any]) -> list[Task]:
     tasks: list[Task] = []
     errors: list[str] = []
     names: set[str] = set()
-    if not params["deadline_seconds"] > 0 or params["max_parallel"] < 1:
+    if not 0 < params["deadline_seconds"] < math.inf or params["max_parallel"] < 1:
         errors.append("deadline_seconds must be more than 0 and max_parallel at least 1")
     for name, connection in params["connections"].items():
-        if not isinstance(connection, dict) or set(connection) != _CONNECTION_KEYS:
+        if not isinstance(connection, dict) or set(connection) != _CONNECTION_KEYS or not isinstance(connection["path"], str):
             errors.append(f"connections: {name}: write it as {{path: /path/to/database}}")
     for index, check in enumerate(params["checks"]):
         place = f"checks[{index}] ({check['name']})"
@@ -68,9 +71,12 @@ def prepare(params: Mapping[str, Any]) -> list[Task]:
 
 
 def _task(check: Mapping[str, Any], connections: Mapping[str, Any]) -> Task:
-    name = next(key for key in KINDS if check.get(key) is not None)
+    name = next((key for key in KINDS if check.get(key) is not None), "")
+    if not name:  # natively, a kind that is null counts as given
+        raise InvalidInput("its kind is empty", "a kind without options is written as in host: {}")
     kind, options = KINDS[name], check[name]
-    if check.get("for"):
+    _check_numbers(check, name)
+    if check.get("for") is not None:
         parse_duration(check["for"])
     if check.get("mute"):
         parse_instant(check["mute"]["until"], "UTC")
@@ -81,10 +87,22 @@ def _task(check: Mapping[str, Any], connections: Mapping[str, Any]) -> Task:
     return Task(check, check["name"], name, options, _rules(check, kind, options, units), units, connections.get(wanted))
 
 
+def _check_numbers(check: Mapping[str, Any], kind: str) -> None:
+    """A time-out of nothing would look like a target that does not answer."""
+    for place in (kind, "poll"):
+        for key, value in (check.get(place) or {}).items():
+            if (key in _POSITIVE and not 0 < value < math.inf) or (key == "within_seconds" and not 0 <= value < math.inf):
+                raise InvalidInput(f"{place}: {key} must be more than 0, not {value}")
+    for measure, baseline in (check.get("baselines") or {}).items():
+        if not is_number(baseline):
+            raise InvalidInput(f"baselines: {measure} must be a number, not {baseline}")
+
+
 def _rules(check: Mapping[str, Any], kind: Kind, options: dict[str, Any], units: Mapping[str, str]) -> list[Rule]:
     """The check's own limits, then the kind's for measures the check says nothing about."""
     defaults = {name: levels for name, levels in kind.defaults(options).items() if name not in check["limits"]}
-    severity = check.get("severity")
+    critical = check.get("severity") or DEFAULT_SEVERITY["critical"]
+    severity = {"critical": critical, "warning": max(critical, DEFAULT_SEVERITY["warning"])}  # P3 is less urgent than P2
     return [
         *parse_limits(check["limits"], units, kind.open_ended),
         *parse_limits({name: {**levels, "severity": severity} for name, levels in defaults.items()}, units),
@@ -97,6 +115,7 @@ class Runner:
     def __init__(self, deadline: Deadline, now: float, check_mode: bool) -> None:
         self._deadline = deadline
         self._now = now
+        self._started = time.monotonic()
         self._check_mode = check_mode
 
     def run(self, tasks: Sequence[Task], parallel: int) -> dict[str, dict[str, Any]]:
@@ -123,7 +142,7 @@ class Runner:
         return {task.name: results.get(task.name) or self._finish(task, judge_error(late, task.spec.get("severity")), 0.0, 1) for task in tasks}
 
     def _work(self, waiting: queue.SimpleQueue[Task], done: queue.SimpleQueue[tuple[str, dict[str, Any]]]) -> None:
-        while True:
+        while self._deadline.remaining() > 0:
             try:
                 task = waiting.get_nowait()
             except queue.Empty:
@@ -137,14 +156,15 @@ class Runner:
         patience = self._deadline.within(poll["within_seconds"])
         attempts = 1
         judged = self._once(task)
-        while judged["status"] != "ok" and patience.remaining() > 0:
+        while judged["status"] not in ("ok", "skipped") and patience.remaining() > 0:
             time.sleep(min(poll["interval_seconds"], patience.remaining()))
             attempts += 1
             judged = self._once(task)
         return self._finish(task, judged, time.monotonic() - started, attempts)
 
     def _once(self, task: Task) -> dict[str, Any]:
-        probe = Probe(self._deadline, self._now, task.connection, task.wanted, self._check_mode)
+        now = self._now + time.monotonic() - self._started  # else a fresh timestamp of a late or repeated check lies in the future
+        probe = Probe(self._deadline, now, task.connection, task.wanted, self._check_mode)
         try:
             measures = KINDS[task.kind].driver().measure(task.options, probe)
             return judge_measures(measures, task.units, task.rules, task.spec.get("baselines") or {})

@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.validation import check_type_dict
 
 from .._core.limits import did_you_mean
 
@@ -20,7 +21,7 @@ _INTERNAL = re.compile(r"^_ansible_")
 
 def explain(params: dict[str, Any], spec: dict[str, Any]) -> list[str]:
     """All reasons why ``params`` do not fit ``spec``, such as ``checks[0] (api answers) http: unknown key "methd"``."""
-    given = {name: value for name, value in params.items() if not _INTERNAL.match(name)}
+    given = {name: value for name, value in params.items() if not _INTERNAL.match(str(name))}
     return _level(given, {"options": spec}, "")
 
 
@@ -33,19 +34,31 @@ def _level(given: Any, option: dict[str, Any], place: str) -> list[str]:
     errors += [f"{place}{message}" for message in _native_errors(known, option)]
     for name, value in known.items():
         inner = spec[name]
-        if not inner.get("options"):
-            continue
-        if isinstance(value, list):
-            for index, item in enumerate(value):
-                errors += _level(item, inner, f"{place}{name}[{index}]{_label(item)} ")
-        else:
+        if inner.get("options") and inner["type"] == "list":
+            errors += _elements(value, inner, f"{place}{name}")
+        elif inner.get("options"):
             errors += _level(value, inner, f"{place}{name}: ")
+    return errors
+
+
+def _elements(given: Any, option: dict[str, Any], place: str) -> list[str]:
+    errors: list[str] = []
+    for index, item in enumerate(given if isinstance(given, list) else []):
+        try:
+            check_type_dict(item)
+        except TypeError as error:
+            errors.append(f"{place}[{index}] {error}")  # the native error does not say which one
+        errors += _level(item, option, f"{place}[{index}]{_label(item)} ")
     return errors
 
 
 def _native_errors(known: dict[str, Any], option: dict[str, Any]) -> list[str]:
     """What the native validator says of this level alone (nested options are looked at by themselves)."""
-    flat = {name: {key: item for key, item in inner.items() if key != "options"} for name, inner in option["options"].items()}
+    nested = ("options", "elements")
+    flat = {
+        name: {key: item for key, item in inner.items() if key not in nested or not inner.get("options")}
+        for name, inner in option["options"].items()
+    }
     rules = {key: option[key] for key in ("mutually_exclusive", "required_one_of", "required_together", "required_if") if key in option}
     return list(ArgumentSpecValidator(flat, **rules).validate(known).error_messages)
 

@@ -22,7 +22,7 @@ _UNITS = {"installed": "boolean", "skew": "s", "version": "text"}
 def look(params: Mapping[str, Any]) -> dict[str, Any]:
     """The result of ``preflight_info`` for validated parameters."""
     now = time.time()
-    missing = [name for name in params["libraries"] if importlib.util.find_spec(name) is None]
+    missing = [name for name in params["libraries"] if not _installed(name)]
     checks = [_check("python", {"version": platform.python_version()}, {})]
     checks += [_library(name, name not in missing) for name in params["libraries"]]
     if params.get("controller_time"):
@@ -35,6 +35,13 @@ def look(params: Mapping[str, Any]) -> dict[str, Any]:
         "checks": checks,
         "missing_packages": _packages(missing),
     }
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):  # a part of a library that is missing itself, or no name at all
+        return False
 
 
 def _packages(libraries: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .._core.errors import RunbookError
-from .._core.redaction import Redactor, collect
+from .._core.redaction import Redactor, collect, in_addresses
 from .hints import explain
 
 
@@ -24,8 +25,12 @@ class RunbookModule(AnsibleModule):
         self._redactor = Redactor(())
         self._ready = False
         super().__init__(argument_spec=argument_spec, **kwargs)
-        self._redactor = Redactor(secrets_of(self.params, argument_spec))
+        self._learn_secrets()
         self._ready = True
+
+    def _learn_secrets(self) -> None:
+        params = getattr(self, "params", None) or {}
+        self._redactor = Redactor(secrets_of(params, self._spec) | in_addresses(params))
 
     def exit_json(self, **kwargs: Any) -> None:
         """End well. ``kwargs`` leave redacted."""
@@ -34,22 +39,43 @@ class RunbookModule(AnsibleModule):
     def fail_json(self, msg: Any, **kwargs: Any) -> None:
         """End badly. While arguments are still being read, native errors are replaced by all errors, each with its place."""
         if not self._ready:
-            params = getattr(self, "params", None) or {}
-            self._redactor = Redactor(secrets_of(params, self._spec))
-            errors = explain(params, self._spec)
+            self._learn_secrets()
+            errors = explain(getattr(self, "params", None) or {}, self._spec)
             if errors:
                 msg, kwargs["errors"] = "; ".join(errors), errors
+            kwargs["invocation"] = {"module_args": {}}  # a misspelt option may hold a secret that nobody knows to be one
+        current = sys.exc_info()[1]
+        if current is not None or isinstance(kwargs.get("exception"), BaseException):
+            kwargs["exception"] = _traceback(kwargs.get("exception") or current)  # else Ansible adds it, unredacted
         super().fail_json(**self._without_secrets({"msg": msg, **kwargs}))
 
     def warn(self, warning: str, **kwargs: Any) -> None:
         """A warning, redacted."""
-        super().warn(self._redactor.text(str(warning)), **kwargs)
+        super().warn(self.redacted(str(warning)), **self.redacted(kwargs))
+
+    def deprecate(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """A deprecation, redacted."""
+        super().deprecate(self.redacted(msg), *args, **kwargs)
+
+    def log(self, msg: Any, log_args: Any = None) -> None:
+        """To the system log, redacted: Ansible writes nested options there as they are, and before ``__init__`` has ended."""
+        if not self._ready:
+            self._learn_secrets()
+        super().log(self.redacted(msg), {name: self.redacted(str(value)) for name, value in (log_args or {}).items()})
+
+    def redacted(self, value: Any) -> Any:
+        """Text or data without the secrets of this call."""
+        return self._redactor.data(value)
 
     def _without_secrets(self, result: dict[str, Any]) -> dict[str, Any]:
         if "invocation" not in result and getattr(self, "params", None):
             result["invocation"] = {"module_args": self.params}
-        cleaned: dict[str, Any] = self._redactor.data(result)
+        cleaned: dict[str, Any] = self.redacted(result)
         return cleaned
+
+
+def _traceback(error: Any) -> str:
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__)) if isinstance(error, BaseException) else str(error)
 
 
 def secrets_of(value: Any, spec: dict[str, Any]) -> set[str]:
@@ -74,6 +100,7 @@ def run(module: RunbookModule, work: Callable[[], dict[str, Any]]) -> None:
     except RunbookError as error:
         module.fail_json(msg=error.message, code=error.code, hint=error.hint)
     except Exception as error:  # the last net: an unknown error must not print a secret
-        module.fail_json(msg=f"{type(error).__name__}: {error}", code="defect", detail=traceback.format_exc()[-4000:])
+        # redacted before it is cut, or half a secret could remain
+        module.fail_json(msg=f"{type(error).__name__}: {error}", code="defect", detail=module.redacted(traceback.format_exc())[-4000:])
     else:
         module.exit_json(**result)

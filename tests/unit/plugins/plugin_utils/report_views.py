@@ -29,16 +29,20 @@ def make_check(name: str = "api answers", status: str = "ok", **fields: Any) -> 
     return {**check, **fields}
 
 
+def _worst(things: Iterable[dict[str, Any]]) -> str:
+    statuses = {thing["status"] for thing in things}
+    return next((status for status in ("critical", "unknown", "warning", "ok", "skipped") if status in statuses), "ok")
+
+
 def make_host(name: str = "app", checks: Iterable[dict[str, Any]] = (), **fields: Any) -> dict[str, Any]:
     """One host; its status is the worst of its checks."""
     listed = list(checks)
-    worst = max((check["status"] for check in listed), key=["ok", "skipped", "warning", "unknown", "critical"].index, default="ok")
-    return {"name": name, "status": worst, "reachable": True, "summary": "", "checks": listed, "steps": [], "stats": {"ok": 3}, **fields}
+    return {"name": name, "status": _worst(listed), "reachable": True, "summary": "", "checks": listed, "steps": [], "stats": {"ok": 3}, **fields}
 
 
 def make_view(*hosts: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """A finished run on one system."""
-    status = max((host["status"] for host in hosts), key=["ok", "skipped", "warning", "unknown", "critical"].index, default="ok")
+    status = _worst(hosts)
     view: dict[str, Any] = {
         "run_id": RUN, "playbook": "daily", "state": "finished", "status": status, "exit_code": 0, "started_at": "2026-11-20T02:15:00Z",
         "ended_at": "2026-11-20T02:15:09Z", "duration_seconds": 9.2, "user": "deploy", "controller": "ops-1", "check_mode": False, "limit": "",

@@ -31,8 +31,9 @@ def test_human(value: Any, unit: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "shown"),
-    [(1.23456789, "s", "1.23456789 s"), (84.25, "percent", "84.25 %"), (5, "count", "5"), ("x", "text", "x"), (True, "boolean", "True"), (None, "s", "not measured")],
-)
+    [(1.23456789, "s", "1.23456789 s"), (84.25, "percent", "84.25 %"), (5, "count", "5"), ("x", "text", "x"), (True, "boolean", "True"),
+     (None, "s", "not measured")],
+)  # fmt: skip
 def test_exact(value: Any, unit: str, shown: str) -> None:
     assert exact(value, unit) == shown
 

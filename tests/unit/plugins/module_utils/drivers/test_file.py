@@ -118,11 +118,9 @@ def test_only_whole_paths(path: str, probe: Probe) -> None:
 def test_not_allowed_is_not_the_same_as_not_there(inner: str, tmp_path: Path, as_nobody: Any, probe: Probe) -> None:
     make(tmp_path / "closed/in/a.log")
     (tmp_path / "closed").chmod(0o700)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
     with pytest.raises(RunbookError, match="cannot be looked at: Permission denied") as caught:
         as_nobody(lambda: look(tmp_path / "closed" / inner, probe))
-    assert type(caught.value) is RunbookError
+    assert caught.value.code == "failed"
     assert "become" in caught.value.hint
 
 

@@ -11,7 +11,6 @@ import pwd
 import re
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -168,9 +167,6 @@ def test_bad_input(options: dict[str, str], message: str, probe: Probe) -> None:
 def test_open_files_of_others_are_not_guessed(as_nobody: Any, tmp_path: Path, probe: Probe) -> None:
     path = tmp_path / "service.pid"
     path.write_text("1", encoding="ascii")
-    tmp_path.chmod(0o755)
-    for folder in list(tmp_path.parents)[:2]:
-        folder.chmod(0o755)
     measures = as_nobody(lambda: process.measure({"pid_file": str(path)}, probe))
     assert measures["count"] == 1
     assert isinstance(measures["open_files"], Unmeasured)
@@ -245,7 +241,7 @@ def test_hidden_processes_are_unknown_not_absent(made_up: MadeUp, tmp_path: Path
     (tmp_path / "1/cmdline").unlink()
     with pytest.raises(RunbookError, match="hides the processes of other users") as caught:
         process.measure({"name": "engine"}, probe)
-    assert type(caught.value) is RunbookError
+    assert caught.value.code == "failed"
 
 
 def test_what_vanishes_while_it_is_read_was_never_there(made_up: MadeUp, tmp_path: Path, probe: Probe) -> None:

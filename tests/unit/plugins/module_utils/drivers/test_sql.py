@@ -137,7 +137,7 @@ def test_nothing_but_reading(query: str, mode: str, ask: Any, tmp_path: Path, mo
     before = listing(other.parent)
     with pytest.raises(RunbookError) as caught:
         ask(query, at=other)
-    assert type(caught.value) in (InvalidInput, RunbookError), "a mistake in the query is not the database's fault"
+    assert caught.value.code in ("invalid_input", "failed"), "a mistake in the query is not the database's fault"
     assert listing(other.parent) == before
 
 
@@ -160,8 +160,8 @@ def test_nothing_but_reading(query: str, mode: str, ask: Any, tmp_path: Path, mo
 def test_queries_that_cannot_be_run(query: str, parameters: list[Any], error: type[RunbookError], message: str, ask: Any) -> None:
     with pytest.raises(RunbookError, match=message) as caught:
         ask(query, *parameters)
-    assert issubclass(type(caught.value), error)
     assert caught.value.hint
+    assert isinstance(caught.value, error)
     assert not isinstance(caught.value, VerifyFailed) or error is VerifyFailed
 
 
@@ -244,7 +244,7 @@ def test_a_log_nobody_has_open_is_not_passed_over(crashed: Path, ask: Any) -> No
     os.unlink(f"{crashed}-shm")
     with pytest.raises(RunbookError, match="has a write-ahead log that no process has open") as caught:
         ask("select count(*) from orders", at=crashed)
-    assert type(caught.value) is RunbookError
+    assert caught.value.code == "failed"
     assert not os.path.exists(f"{crashed}-shm")
 
 
@@ -316,15 +316,12 @@ def test_a_relative_path_is_refused(ask: Any) -> None:
 
 @pytest.mark.parametrize("closed", ["file", "folder"])
 def test_not_allowed_is_not_the_databases_fault(closed: str, path: Path, ask: Any, as_nobody: Any) -> None:
-    for folder in list(path.parents)[:4]:
-        if str(folder) != "/tmp":
-            folder.chmod(0o755)
     (path if closed == "file" else path.parent).chmod(0)
     with pytest.raises(RunbookError, match="cannot be opened|may not be looked at") as caught:
         as_nobody(lambda: ask("select 1"))
     path.parent.chmod(0o755)
     path.chmod(0o644)
-    assert type(caught.value) is RunbookError
+    assert caught.value.code == "failed"
 
 
 @pytest.mark.parametrize("connection", [None, {}, {"host": "db.example"}])

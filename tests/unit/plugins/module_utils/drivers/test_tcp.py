@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import time
@@ -77,7 +76,7 @@ def test_a_lack_on_this_host_is_not_the_targets_fault(lookup: Any, probe: Probe)
     lookup(lambda: answer(80, family=socket.AF_UNIX, address="x"))
     with pytest.raises(RunbookError) as caught:
         tcp.measure(options(80), probe)
-    assert type(caught.value) is RunbookError
+    assert caught.value.code == "failed"
     assert "this host itself" in caught.value.hint
 
 
@@ -108,8 +107,7 @@ def test_an_ipv6_address(probe: Probe) -> None:
     try:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError as error:
-        assert error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL), "only a host without IPv6 may fail here"
-        return
+        pytest.skip(f"this host has no IPv6: {error}")
     with listener:
         assert tcp.measure(options(listener.getsockname()[1], "::1"), probe)["latency"] > 0
 
