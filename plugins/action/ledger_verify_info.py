@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import parse_anchor
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import parse_anchor
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import DEFAULT_SEVERITY
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import rfc3339
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import summarize
@@ -54,7 +54,9 @@ class ActionModule(HistoryAction):
                 problems += history.verify(key, anchors)
                 counts = history.counts()
         elif anchors and not where.database.exists():
-            problems.append({"kind": "history_missing", "where": str(where.database), "message": "there are anchors, and no history", "level": "critical"})
+            problems.append(
+                {"kind": "history_missing", "where": str(where.database), "message": "there are anchors, and no history", "level": "critical"}
+            )
         unknown = where.database.exists() and key is None
         status = "unknown" if unknown else worst_of(["ok", *(problem["level"] for problem in problems)])
         message = f"the ledger's key {where.key} is missing" if unknown else _tell(problems)
@@ -75,10 +77,20 @@ def _tell(problems: list[dict[str, Any]]) -> str:
 def _check(status: str, message: str, measures: dict[str, int], seconds: float) -> dict[str, Any]:
     """The verdict in the shape of a health check, so that record, report and history treat it as one."""
     return {
-        "name": "the ledger is as it was written", "kind": "ledger", "status": status, "severity": None if status == "ok" else DEFAULT_SEVERITY.get(status, "P2"),
-        "message": message, "hint": _HINTS[status], "measures": measures, "units": dict.fromkeys(measures, "count"), "limits": [], "notes": [], "muted": None,
-        "attempts": 1, "duration_seconds": round(seconds, 3),
-    }  # fmt: skip
+        "name": "the ledger is as it was written",
+        "kind": "ledger",
+        "status": status,
+        "severity": None if status == "ok" else DEFAULT_SEVERITY.get(status, DEFAULT_SEVERITY["critical"]),
+        "message": message,
+        "hint": _HINTS[status],
+        "measures": measures,
+        "units": dict.fromkeys(measures, "count"),
+        "limits": [],
+        "notes": [],
+        "muted": None,
+        "attempts": 1,
+        "duration_seconds": round(seconds, 3),
+    }
 
 
 def _reported(where: Places) -> tuple[list[tuple[int, str]], list[dict[str, Any]]]:

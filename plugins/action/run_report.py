@@ -28,7 +28,9 @@ class ActionModule(HistoryAction):
         try:
             history = History(where, read_only=True)
         except FileNotFoundError:
-            raise InvalidInput(f"there is no history in {where.history}", "run a playbook with the callback tradeops.runbook.run_record first") from None
+            raise InvalidInput(
+                f"there is no history in {where.history}", "run a playbook with the callback tradeops.runbook.run_record first"
+            ) from None
         with history:
             run_id = options["run_id"]
             if run_id == LATEST:

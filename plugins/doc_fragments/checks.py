@@ -141,7 +141,8 @@ options:
         description:
           - A unit. Measures C(active_state), C(sub_state), C(enabled_state), C(restarts), C(memory) (B), C(age) (s, since it is active),
             C(result). Not active is critical.
-          - Without a unit the whole manager. Measures C(failed_count), C(failed) (list), C(system_state). A failed unit is critical.
+          - Without a unit the whole manager. Measures C(failed_count), C(failed) (list), C(failed_benign) (list), C(system_state). A failed
+            unit is critical.
         type: dict
         suboptions:
           unit: {description: Name of the unit., type: str}

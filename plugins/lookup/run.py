@@ -55,7 +55,6 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[Any], variables: Any = None, **kwargs: Any) -> list[str]:
         """One text for each term."""
-        self.set_options(var_options=variables, direct=kwargs)
         return [_tell(str(term)) for term in terms]
 
 

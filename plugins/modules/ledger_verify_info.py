@@ -65,7 +65,7 @@ checks:
 problems:
   description:
     - Everything that is not as it was written. C(kind) is stable, such as V(event_changed), V(chain_broken), V(order_changed),
-      V(events_missing), V(seal_forged), V(seals_missing), V(anchor_missing), V(anchor_mismatch), V(journal_changed), V(table_changed).
+      V(event_count_differs), V(seal_forged), V(seals_missing), V(anchor_missing), V(anchor_mismatch), V(journal_changed), V(table_changed).
   type: list
   elements: dict
   returned: success

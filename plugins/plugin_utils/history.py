@@ -61,8 +61,9 @@ class History:
             version = version_of(self._db)
         if version == len(MIGRATIONS):
             return
-        if read_only and version < len(MIGRATIONS):
-            raise VerifyFailed(f"the history has schema version {version}, this release writes {len(MIGRATIONS)}", "the next recorded run updates it")
+        if read_only or version > len(MIGRATIONS):
+            hint = "the next recorded run updates it" if version < len(MIGRATIONS) else "a newer release of tradeops.runbook wrote it: use that one"
+            raise VerifyFailed(f"the history has schema version {version}, this release has {len(MIGRATIONS)}", hint)
         with self._transaction():
             migrate(self._db)
 

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, VerifyFailed
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import canonical
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import parse_instant, rfc3339
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import is_number
@@ -52,13 +52,10 @@ def version_of(db: sqlite3.Connection) -> int:
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring the tables up to date; the caller is inside a transaction."""
+    """Bring the tables up to date; the caller is inside a transaction, and another process may have been faster."""
     version = version_of(db)
-    if version > len(MIGRATIONS):
-        raise VerifyFailed(
-            f"the history has schema version {version}, this release knows up to {len(MIGRATIONS)}",
-            "a newer release of tradeops.runbook wrote it: use that one",
-        )
+    if version >= len(MIGRATIONS):
+        return
     db.execute("create table if not exists meta (key text primary key, value text not null)")
     for script in MIGRATIONS[version:]:
         for statement in script.split(";"):  # executescript would commit the transaction

@@ -47,7 +47,9 @@ def _verify_journal(db: sqlite3.Connection, places: Places, seal: Seal) -> Itera
     try:
         raw = path.read_bytes()
     except OSError as error:
-        yield Problem("journal_missing", f"run {seal.run_id}", f"{path.name} cannot be read ({error.strerror}); the history has its events", "warning")
+        yield Problem(
+            "journal_missing", f"run {seal.run_id}", f"{path.name} cannot be read ({error.strerror}); the history has its events", "warning"
+        )
         return
     try:
         stored = "".join(f"{encode(event)}\n" for event in queries.events(db, seal.run_id)).encode("ascii")

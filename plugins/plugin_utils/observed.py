@@ -97,7 +97,13 @@ def _check_events(seen: Observed, result: Mapping[str, Any], judged_by: str) -> 
         return
     parts = list(_portions([_bounded_check(plain(check)) for check in found]))
     identity = {key: str(plain(result.get(key) or seen.identity.get(key) or "")) for key in ("system", "environment")}
-    common = {"host": seen.host, "role": judged_by or seen.role, "judged": bool(judged_by), **identity, "measured_at": plain(result.get("measured_at"))}
+    common = {
+        "host": seen.host,
+        "role": judged_by or seen.role,
+        "judged": bool(judged_by),
+        **identity,
+        "measured_at": plain(result.get("measured_at")),
+    }
     for number, portion in enumerate(parts, 1):
         yield {**common, "part": number, "parts": len(parts), "checks": portion}
 

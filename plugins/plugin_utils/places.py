@@ -78,7 +78,9 @@ def read_key(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     if mode & 0o077:
-        raise Refused(f"others may read the ledger's key {path} (mode {mode:04o})", f"chmod 600 {path}; anchors kept elsewhere show whether somebody used it")
+        raise Refused(
+            f"others may read the ledger's key {path} (mode {mode:04o})", f"chmod 600 {path}; anchors kept elsewhere show whether somebody used it"
+        )
     try:
         key = bytes.fromhex(text.decode("ascii").strip())
     except (UnicodeDecodeError, ValueError):

@@ -110,7 +110,9 @@ class Recorder:
         if self._degraded:
             return
         self._degraded = True
-        hint = getattr(error, "hint", "") or f"check that {self._places.history} exists, belongs to you and has free space, or set RUNBOOK_HISTORY_DIR"
+        hint = (
+            getattr(error, "hint", "") or f"check that {self._places.history} exists, belongs to you and has free space, or set RUNBOOK_HISTORY_DIR"
+        )
         self._warn(f"This run is not recorded: {_words(error)}. Tasks that act will refuse. What to do: {hint}.")
 
     def finish(self, state: str, stats: dict[str, Any], exit_code: int | None) -> Ending:

@@ -173,7 +173,15 @@ def _mention(step: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_issue(message: str) -> dict[str, Any]:
-    return {"host": "", "task": "the run itself", "role": "", "status": "unknown", "severity": DEFAULT_SEVERITY["critical"], "message": message, "hint": ""}
+    return {
+        "host": "",
+        "task": "the run itself",
+        "role": "",
+        "status": "unknown",
+        "severity": DEFAULT_SEVERITY["critical"],
+        "message": message,
+        "hint": "",
+    }
 
 
 def _notes(host: _Host) -> list[dict[str, Any]]:

@@ -50,7 +50,9 @@ class Clock:
 def parse_entry(raw: Any) -> Entry:
     """An entry from the inventory. Raises InvalidInput."""
     if not isinstance(raw, Mapping) or not {"playbook", "rrule"} <= set(raw) or set(raw) - {"playbook", "rrule", "expected_minutes"}:
-        raise InvalidInput(f"runbook_schedule: {raw} is not an entry", "write it as {playbook: daily, rrule: FREQ=DAILY;BYHOUR=8;BYMINUTE=0, expected_minutes: 5}")
+        raise InvalidInput(
+            f"runbook_schedule: {raw} is not an entry", "write it as {playbook: daily, rrule: FREQ=DAILY;BYHOUR=8;BYMINUTE=0, expected_minutes: 5}"
+        )
     try:
         minutes = float(raw.get("expected_minutes", 60))
     except (TypeError, ValueError):
@@ -139,7 +141,9 @@ def _occurrences(rrule: str, since: datetime, until: datetime) -> list[datetime]
         rule = rrulestr(rrule, dtstart=_begin(parts, since))
         return list(rule.between(since, until, inc=True))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidInput(f'runbook_schedule: "{rrule}" is not a rule: {error}', "see RFC 5545, for example FREQ=WEEKLY;BYDAY=MO;BYHOUR=8;BYMINUTE=0") from None
+        raise InvalidInput(
+            f'runbook_schedule: "{rrule}" is not a rule: {error}', "see RFC 5545, for example FREQ=WEEKLY;BYDAY=MO;BYHOUR=8;BYMINUTE=0"
+        ) from None
 
 
 def _begin(parts: Mapping[str, str], since: datetime) -> datetime:
@@ -165,5 +169,6 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidInput(f'the time zone "{name}" is not known on the controller', "use an IANA name such as America/New_York; install tzdata") from None
-
+        raise InvalidInput(
+            f'the time zone "{name}" is not known on the controller', "use an IANA name such as America/New_York; install tzdata"
+        ) from None

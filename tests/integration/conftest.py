@@ -65,6 +65,7 @@ class PlaybookRunner:
             **inherited,
             "ANSIBLE_CONFIG": str(COLLECTION_ROOT / "ansible.cfg"),
             "ANSIBLE_HOME": str(self.home / "ansible"),
+            "ANSIBLE_REMOTE_TEMP": str(self.home / "tmp"),  # local hosts: the default is under the account's home, whatever HOME says
             "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(collections),
             "ANSIBLE_NOCOLOR": "1",
             "RUNBOOK_HISTORY_DIR": str(self.history),

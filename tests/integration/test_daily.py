@@ -7,54 +7,19 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import COLLECTION_ROOT, PlaybookRun, PlaybookRunner
-
-SERVICE = COLLECTION_ROOT / "demo/trading_service.py"
-OVERLAY = [f"--inventory={COLLECTION_ROOT}/inventories/{name}" for name in ("nextrade", "demo")]
-
-
-@dataclass
-class Service:
-    """The demo's trading service on a free port."""
-
-    state: Path
-    process: subprocess.Popen[bytes]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"DEMO_STATE": str(self.state), "DEMO_PORT": (self.state / "nextrade.port").read_text(encoding="ascii").strip()}
-
-    def fault(self, name: str) -> None:
-        subprocess.run([sys.executable, str(SERVICE), "--state", str(self.state), "fault", "on", name], check=True)
-        time.sleep(0.7)  # two ticks of the trader
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(15)
-
+from ansible_collections.tradeops.runbook.tests.support.service import OVERLAY, Service, checks_of, hosts_of, newest_report, running_service
+from conftest import PlaybookRun, PlaybookRunner
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    state = tmp_path / "state"
-    process = subprocess.Popen([sys.executable, str(SERVICE), "--state", str(state), "--port", "0"], stdout=subprocess.DEVNULL)
-    for _attempt in range(100):
-        if (state / "nextrade.port").exists() and (state / "data/trading_orders.db").exists() and (state / "logs/compliance.log").exists():
-            break
-        time.sleep(0.1)
-    time.sleep(0.7)
-    running = Service(state, process)
-    yield running
-    running.stop()
+    with running_service(tmp_path / "state") as running:
+        yield running
 
 
 @pytest.fixture
@@ -69,19 +34,15 @@ def daily(playbook: PlaybookRunner, service: Service) -> Callable[..., PlaybookR
 
 
 def report(run: PlaybookRun) -> dict[str, Any]:
-    """The newest report of a run; there must be one in HTML too."""
-    newest = max((run.history / "reports").glob("*.json"))
-    assert newest.with_suffix(".html").stat().st_size > 1000
-    found: dict[str, Any] = json.loads(newest.read_text(encoding="utf-8"))
-    return found
+    return newest_report(run.history)
 
 
 def hosts(run: PlaybookRun) -> dict[str, dict[str, Any]]:
-    return {host["name"]: host for system in report(run)["systems"] for host in system["hosts"]}
+    return hosts_of(report(run))
 
 
-def checks(run: PlaybookRun, host: str = "nextrade_app") -> dict[str, dict[str, Any]]:
-    return {check["name"]: check for check in hosts(run)[host]["checks"]}
+def checks(run: PlaybookRun) -> dict[str, dict[str, Any]]:
+    return checks_of(report(run))
 
 
 def variables(tmp_path: Path, **values: Any) -> str:

@@ -163,7 +163,7 @@ def verify_events(run_id: str, events: Iterable[Event], seal: Seal | None = None
         if seq == seal.events:
             problems.append(Problem("events_changed", f"run {run_id}", "its last event is not the one that was sealed"))
         else:
-            problems.append(Problem("events_missing", f"run {run_id}", f"its seal counts {seal.events} events, {seq} are stored"))
+            problems.append(Problem("event_count_differs", f"run {run_id}", f"its seal counts {seal.events} events, {seq} are stored"))
     return problems
 
 
@@ -198,7 +198,9 @@ def _mac(key: bytes, seal: Seal) -> str:
     return hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
-def make_seal(key: bytes, previous: Seal | None, run_id: str, events: Sequence[Event], at: str) -> Seal:
+def make_seal(  # house: a seal joins just these five, and an object around them would say nothing more
+    key: bytes, previous: Seal | None, run_id: str, events: Sequence[Event], at: str
+) -> Seal:
     """The seal of a run, attached to the one before it."""
     if not events or "\n" in run_id + at:
         raise InvalidInput("a run without events, or with a line break in its id, cannot be sealed")

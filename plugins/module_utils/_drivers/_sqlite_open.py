@@ -32,13 +32,13 @@ def opened(path: str, deadline: Deadline, mode: str = "ro") -> Iterator[sqlite3.
         connection.set_progress_handler(lambda: deadline.remaining() <= 0, _STEPS)
         yield connection
     except sqlite3.Error as error:
-        raise _translated(path, error, deadline) from None
+        raise _translated(path, error) from None
     finally:
         if connection is not None:
             connection.close()
 
 
-def _translated(path: str, error: sqlite3.Error, deadline: Deadline) -> RunbookError:
+def _translated(path: str, error: sqlite3.Error) -> RunbookError:
     text = str(error)
     if re.match(r"database( \w+)? is (dead)?locked", text):  # not a column of that name
         return Busy(f"{path} is locked by another process: {text}", "find who holds the lock (fuser, lsof); a long write blocks the application too")

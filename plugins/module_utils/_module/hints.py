@@ -42,6 +42,8 @@ def _level(given: Any, option: dict[str, Any], place: str) -> list[str]:
 
 
 def _elements(given: Any, option: dict[str, Any], place: str) -> list[str]:
+    if not isinstance(given, (list, dict)):  # of a mapping the native validator says so itself
+        return [f"{place} must be a list of mappings"]
     errors: list[str] = []
     for index, item in enumerate(given if isinstance(given, list) else []):
         try:

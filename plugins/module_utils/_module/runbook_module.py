@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import traceback
 from collections.abc import Callable
@@ -24,13 +25,24 @@ class RunbookModule(AnsibleModule):
         self._spec = argument_spec
         self._redactor = Redactor(())
         self._ready = False
-        super().__init__(argument_spec=argument_spec, **kwargs)
+        self._given: dict[str, Any] = {}
+        try:
+            super().__init__(argument_spec=argument_spec, **kwargs)
+        except (TypeError, AttributeError):  # the native validator breaks on a number where a mapping belongs, as in `mute: true`
+            if not explain(self._given, argument_spec):
+                raise
+            self.fail_json(msg="the arguments cannot be read")
         self._learn_secrets()
         self._ready = True
 
+    def _load_params(self) -> None:
+        super()._load_params()
+        self._given = copy.deepcopy(self.params)  # what cannot be converted is gone from params when it is to be explained
+
     def _learn_secrets(self) -> None:
         params = getattr(self, "params", None) or {}
-        self._redactor = Redactor(secrets_of(params, self._spec) | in_addresses(params))
+        found = secrets_of(self._given, self._spec) | secrets_of(params, self._spec)
+        self._redactor = Redactor(found | in_addresses(self._given) | in_addresses(params))
 
     def exit_json(self, **kwargs: Any) -> None:
         """End well. ``kwargs`` leave redacted."""
@@ -40,7 +52,7 @@ class RunbookModule(AnsibleModule):
         """End badly. While arguments are still being read, native errors are replaced by all errors, each with its place."""
         if not self._ready:
             self._learn_secrets()
-            errors = explain(getattr(self, "params", None) or {}, self._spec)
+            errors = explain(self._given, self._spec)
             if errors:
                 msg, kwargs["errors"] = "; ".join(errors), errors
             kwargs["invocation"] = {"module_args": {}}  # a misspelt option may hold a secret that nobody knows to be one

@@ -35,7 +35,7 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "python bytes": lambda text: repr(text.encode())[2:-1],
 }
 CASES: list[Callable[[str], str]] = [str, str.upper, str.lower, str.swapcase]
-ODD_SECRETS = ["pass/word+1", 'q"uote\'s', "päss wört", "straße-1", "a\\b\nc", "ĿİǄ-Key", "🔑🔑", "dir/%2F?x=1&y", "0000", "====", "    "]
+ODD_SECRETS = ["pass/word+1", 'q"uote\'s', "päss wört", "straße-1", "a\\b\nc", "ĿİǄ-Key", "🔑🔑🔑🔑", "dir/%2F?x=1&y", "0000", "====", "    "]
 
 
 @settings(max_examples=300)

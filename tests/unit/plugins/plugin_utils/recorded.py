@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,15 @@ KEY = b"k" * 32
 Draft = tuple[str, Mapping[str, Any]]
 
 
+def raising(error: BaseException) -> Callable[..., Any]:
+    """A function that always fails in the same way."""
+
+    def fail(*_arguments: Any, **_named: Any) -> Any:
+        raise error
+
+    return fail
+
+
 def run_id(number: int) -> str:
     return f"20261120T021600Z-{number:08x}"
 
@@ -34,7 +43,17 @@ def check(name: str = "disk", status: str = "ok", **more: Any) -> dict[str, Any]
 
 
 def started(**more: Any) -> Draft:
-    facts = {"playbook": "daily", "user": "ops", "controller": "ctl", "check_mode": False, "limit": "", "tags": ["all"], "versions": {}, "launch": {}, "run_id": run_id(1)}
+    facts = {
+        "playbook": "daily",
+        "user": "ops",
+        "controller": "ctl",
+        "check_mode": False,
+        "limit": "",
+        "tags": ["all"],
+        "versions": {},
+        "launch": {},
+        "run_id": run_id(1),
+    }
     return "run_started", {**facts, **more}
 
 
@@ -49,7 +68,18 @@ def checks(*found: dict[str, Any], host: str = "app", **more: Any) -> Draft:
 
 
 def step(state: str, host: str = "app", **more: Any) -> Draft:
-    return "step", {"play": "p", "role": "", "task": "t", "action": "a.b.c", "host": host, "state": state, "duration_seconds": 1.0, "message": "", "result": {}, **more}
+    return "step", {
+        "play": "p",
+        "role": "",
+        "task": "t",
+        "action": "a.b.c",
+        "host": host,
+        "state": state,
+        "duration_seconds": 1.0,
+        "message": "",
+        "result": {},
+        **more,
+    }
 
 
 def ended(state: str = "finished", stats: Mapping[str, Any] | None = None, exit_code: int | None = 0, at: float = START + 9) -> Draft:

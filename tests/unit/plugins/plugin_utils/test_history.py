@@ -24,7 +24,7 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_queries i
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_schema import MIGRATIONS
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places, make_key
 
-from .recorded import KEY, START, check, checks, ended, hosts, lay_down, run_id, seal, started, step
+from .recorded import KEY, START, check, checks, ended, hosts, lay_down, raising, run_id, seal, started, step
 
 APP = HostPlace("app", "nextrade", "production")
 HOUR = 3600.0
@@ -60,7 +60,9 @@ def test_a_sealed_run_is_all_there(where: Places) -> None:
             "ended_at": "2026-11-20T02:16:09Z", "duration_seconds": 9.0, "user": "ops", "controller": "ctl", "check_mode": False, "limit": "",
             "systems": [{"name": "nextrade", "environment": "production"}, {"name": "unassigned", "environment": ""}],
         }]  # fmt: skip
-        assert history.recent(APP, 60, START) == {"api": [{"at": "2026-11-20T02:16:00Z", "status": "critical", "crossed": ["latency:warning", "latency:critical"]}]}
+        assert history.recent(APP, 60, START) == {
+            "api": [{"at": "2026-11-20T02:16:00Z", "status": "critical", "crossed": ["latency:warning", "latency:critical"]}]
+        }
         assert history.series("nextrade", "app") == {
             ("api", name): [{"at": "2026-11-20T02:16:00Z", "value": value, "status": "critical", "run_id": run_id(1)}]
             for name, value in (("latency", 0.2), ("status_code", 200.0))
@@ -114,7 +116,9 @@ def test_a_killed_run_ended_with_its_last_event(where: Places) -> None:
     assert (run["ended_at"], run["duration_seconds"], run["status"], run["exit_code"]) == ("2026-11-20T02:16:02Z", 2.0, "unknown", None)
 
 
-@pytest.mark.parametrize(("tail", "reason"), [(b'{"seq": 3', "torn"), (b'{"seq": 3}\n', "changed"), (b"\x00" * 4096, "torn"), (b"\xff\n" * 3, "changed")])
+@pytest.mark.parametrize(
+    ("tail", "reason"), [(b'{"seq": 3', "torn"), (b'{"seq": 3}\n', "changed"), (b"\x00" * 4096, "torn"), (b"\xff\n" * 3, "changed")]
+)
 def test_what_is_not_sound_is_set_aside_with_its_own_entry(where: Places, tail: bytes, reason: str) -> None:
     lay_down(where, run_id(7), [started(), step("changed")], tail=tail)
     with History(where) as history:
@@ -174,7 +178,7 @@ def test_a_crash_between_commit_and_move_is_healed(where: Places, monkeypatch: p
     path = lay_down(where, run_id(7), [started(), ended()])
     with History(where) as history:
         with monkeypatch.context() as patch:
-            patch.setattr(journal, "shelve", lambda *_paths: (_ for _ in ()).throw(OSError("power cut")))
+            patch.setattr(journal, "shelve", raising(OSError("power cut")))
             with pytest.raises(OSError, match="power cut"):
                 history.seal_run(path, KEY)
         assert path.exists()
@@ -187,7 +191,7 @@ def test_a_crash_before_the_commit_leaves_nothing(where: Places, monkeypatch: py
     path = lay_down(where, run_id(7), [started(), ended()])
     with History(where) as history:
         with monkeypatch.context() as patch:
-            patch.setattr(history_module, "make_seal", lambda *_all: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(history_module, "make_seal", raising(KeyboardInterrupt()))
             with pytest.raises(KeyboardInterrupt):
                 history.seal_run(path, KEY)
         assert history.counts() == {"runs": 0, "events": 0}
@@ -268,7 +272,9 @@ def test_a_history_of_a_newer_release_is_not_touched(where: Places) -> None:
 def test_a_new_release_adds_what_is_missing(where: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     seal(where, 1)
     for module in ("history", "history_schema"):
-        monkeypatch.setattr(sys.modules[f"{history_module.__name__.rpartition('.')[0]}.{module}"], "MIGRATIONS", (*MIGRATIONS, "create table later (x text)"))
+        monkeypatch.setattr(
+            sys.modules[f"{history_module.__name__.rpartition('.')[0]}.{module}"], "MIGRATIONS", (*MIGRATIONS, "create table later (x text)")
+        )
     with pytest.raises(VerifyFailed, match="the next recorded run updates it|schema version 1"):
         History(where, read_only=True)
     with History(where) as history:
@@ -302,8 +308,17 @@ def test_runs_can_be_narrowed(where: Places) -> None:
     seal(where, 2, hosts(app="tft/production"), at=START + 60, playbook="weekly")
     seal(where, 3, hosts(app="nextrade/staging"), at=START + 120)
     with History(where) as history:
-        ask = lambda **how: [int(run["run_id"][-1]) for run in history.runs(**how)]  # noqa: E731
-        assert (ask(), ask(limit=2), ask(playbook="weekly"), ask(system="nextrade"), ask(system="nextrade", limit=1)) == ([3, 2, 1], [3, 2], [2], [3, 1], [3])
+
+        def ask(**how: Any) -> list[int]:
+            return [int(run["run_id"][-1]) for run in history.runs(**how)]
+
+        assert (ask(), ask(limit=2), ask(playbook="weekly"), ask(system="nextrade"), ask(system="nextrade", limit=1)) == (
+            [3, 2, 1],
+            [3, 2],
+            [2],
+            [3, 1],
+            [3],
+        )
         assert history.first_run_at() == "2026-11-20T02:16:00Z"
 
 

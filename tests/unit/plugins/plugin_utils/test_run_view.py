@@ -144,7 +144,14 @@ def test_muted_and_skipped_checks_are_no_issues() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statuses", "expected"), [([], "skipped"), (["skipped"], "skipped"), (["ok", "skipped"], "ok"), (["warning", "unknown"], "unknown"), (["unknown", "critical"], "critical")]
+    ("statuses", "expected"),
+    [
+        ([], "skipped"),
+        (["skipped"], "skipped"),
+        (["ok", "skipped"], "ok"),
+        (["warning", "unknown"], "unknown"),
+        (["unknown", "critical"], "critical"),
+    ],
 )
 def test_the_worst_counts(statuses: list[str], expected: str) -> None:
     assert worst_of(statuses) == expected
