@@ -14,11 +14,10 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import parse_anchor
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import DEFAULT_SEVERITY
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import rfc3339
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import summarize
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import summarize, worst
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_action import HistoryAction
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places, places, read_key
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import worst_of
 
 _REPORTS = 100
 """Newest reports whose anchors are read. Each seal rests on all before it, so the newest anchors speak for the older ones."""
@@ -58,7 +57,7 @@ class ActionModule(HistoryAction):
                 {"kind": "history_missing", "where": str(where.database), "message": "there are anchors, and no history", "level": "critical"}
             )
         unknown = where.database.exists() and key is None
-        status = "unknown" if unknown else worst_of(["ok", *(problem["level"] for problem in problems)])
+        status = "unknown" if unknown else worst(["ok", *(problem["level"] for problem in problems)])
         message = f"the ledger's key {where.key} is missing" if unknown else _tell(problems)
         check = _check(status, message, {**counts, "anchors": len(anchors), "problems": len(problems)}, time.monotonic() - started)
         return {

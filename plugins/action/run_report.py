@@ -32,9 +32,7 @@ class ActionModule(HistoryAction):
                 f"there is no history in {where.history}", "run a playbook with the callback tradeops.runbook.run_record first"
             ) from None
         with history:
-            run_id = options["run_id"]
-            if run_id == LATEST:
-                run_id = next((run["run_id"] for run in history.runs(1)), "")
+            run_id = (history.latest_run() or "") if options["run_id"] == LATEST else options["run_id"]
             view = history.view(run_id)
             if view is None:
                 raise InvalidInput(f'the run "{run_id}" is not in the history', "tradeops.runbook.run_history_info lists the runs")

@@ -20,6 +20,12 @@ description:
 requirements:
   - enable it with C(callbacks_enabled = tradeops.runbook.run_record) in the section C([defaults]) of C(ansible.cfg)
 options:
+  record:
+    description: Record this run. Only what changes nothing, and the removal of the history itself, works without.
+    type: bool
+    default: true
+    env: [{name: RUNBOOK_RECORD}]
+    ini: [{section: callback_run_record, key: record}]
   history_dir:
     description:
       - Folder of the history, its journals and its key. Only this user should be able to enter it.
@@ -64,7 +70,7 @@ from ansible.template import Templar
 
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.observed import Observed, checks, is_worth_a_step, plain, step
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import places
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import Recorder, forget_run
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import Recorder, forget_run, not_recorded
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.release import collection_version
 
 _COUNTS = ("ok", "changed", "failures", "unreachable", "skipped", "rescued", "ignored")
@@ -109,11 +115,14 @@ class CallbackModule(CallbackBase):
         if self._recorder is not None:
             self._recorder.degrade(error)
         else:
-            self._display.warning(f"This run is not recorded: {type(error).__name__}: {error}. Tasks that act will refuse.")
+            self._display.warning(not_recorded(error))
 
     @_survives
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
         """A run begins; a second playbook on the same command line is a second run."""
+        if not self.get_option("record"):
+            forget_run()
+            return
         options = [self.get_option(name) for name in ("history_dir", "reports_dir", "key_file")]
         self._identities, self._begun, self._with_items = {}, {}, set()
         self._recorder = Recorder(places(*options), self._display.warning)

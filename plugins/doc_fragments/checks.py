@@ -35,7 +35,7 @@ options:
         type: dict
         default: {}
       severity:
-        description: How bad it is when the target cannot be reached, or a limit of the kind itself is crossed.
+        description: How bad it is when the target cannot be reached, or a critical limit of the kind itself is crossed; its warnings are P3 or less.
         type: str
         choices: [P1, P2, P3, P4]
         default: P2

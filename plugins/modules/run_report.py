@@ -19,7 +19,7 @@ extends_documentation_fragment:
   - tradeops.runbook.history
 options:
   run_id:
-    description: Id of the run, or V(latest) for the newest one.
+    description: Id of the run, or V(latest) for the newest one that checked something.
     type: str
     default: latest
   reports_dir:

@@ -176,6 +176,10 @@ class History:
         """The newest runs, newest first."""
         return queries.runs(self._db, limit, playbook, system)
 
+    def latest_run(self) -> str | None:
+        """The newest run that checked something, else the newest of all."""
+        return queries.latest_run(self._db)
+
     def open_runs(self) -> list[dict[str, Any]]:
         """The runs under way, newest first, as far as a row can be told of them yet."""
         paths = sorted(self.places.open.glob(f"*{journal.SUFFIX}"), reverse=True)

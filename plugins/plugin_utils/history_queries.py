@@ -81,6 +81,12 @@ def runs(db: sqlite3.Connection, limit: int, playbook: str | None = None, system
     return found
 
 
+def latest_run(db: sqlite3.Connection) -> str | None:
+    """The newest run that checked something, else the newest of all: a report is about results."""
+    row = db.execute("select run_id from runs order by run_id in (select run_id from checks) desc, started_at desc, run_id desc limit 1").fetchone()
+    return str(row[0]) if row else None
+
+
 def row_of(view: dict[str, Any]) -> dict[str, Any]:
     """A run that is not in the table yet, in the shape of ``runs``."""
     same = [column for column in _RUN_COLUMNS.split(", ") if column not in ("host_limit", "systems")]

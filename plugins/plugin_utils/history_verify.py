@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import Problem, Seal, encode, verify_runs, verify_seals
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import Event, Problem, Seal, encode, unsealed, verify_events, verify_seals
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import history_queries as queries
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_schema import DERIVED, rows_of
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import SUFFIX
@@ -22,16 +22,15 @@ def verify_history(db: sqlite3.Connection, places: Places, key: bytes, anchors: 
     try:
         seals = queries.seals(db)
         known = [row[0] for table in ("events", *DERIVED) for row in db.execute(f"select distinct run_id from {table}")]
-        return [
-            *_verify_file(db, places),
-            *verify_seals(seals, key, anchors),
-            *verify_runs(seals, lambda run_id: queries.events(db, run_id), known),
-            *(problem for seal in seals for problem in _verify_journal(db, places, seal)),
-            *(problem for seal in seals for problem in _verify_derived(db, seal)),
-            *_strange_journals(places, seals),
-        ]
+        problems = [*_verify_file(db, places), *verify_seals(seals, key, anchors), *unsealed(seals, known), *_strange_journals(places, seals)]
+        for seal in seals:
+            events = list(queries.events(db, seal.run_id))
+            problems += verify_events(seal.run_id, events, seal)
+            problems += _verify_journal(places, seal, events)
+            problems += _verify_derived(db, seal, events)
     except sqlite3.DatabaseError as error:
         return [Problem("history_damaged", places.database.name, str(error))]
+    return problems
 
 
 def _verify_file(db: sqlite3.Connection, places: Places) -> Iterator[Problem]:
@@ -41,7 +40,7 @@ def _verify_file(db: sqlite3.Connection, places: Places) -> Iterator[Problem]:
         yield Problem("history_damaged", places.database.name, str(found))
 
 
-def _verify_journal(db: sqlite3.Connection, places: Places, seal: Seal) -> Iterator[Problem]:
+def _verify_journal(places: Places, seal: Seal, events: Sequence[Event]) -> Iterator[Problem]:
     """The sealed journal holds the same events, byte for byte."""
     path = places.sealed / f"{seal.run_id}{SUFFIX}"
     try:
@@ -52,17 +51,17 @@ def _verify_journal(db: sqlite3.Connection, places: Places, seal: Seal) -> Itera
         )
         return
     try:
-        stored = "".join(f"{encode(event)}\n" for event in queries.events(db, seal.run_id)).encode("ascii")
+        stored = "".join(f"{encode(event)}\n" for event in events).encode("ascii")
     except TypeError:  # a column holds what JSON cannot say; the events themselves are reported, too
         stored = b""
     if raw != stored:
         yield Problem("journal_changed", f"run {seal.run_id}", f"{path.name} does not hold the events of the history")
 
 
-def _verify_derived(db: sqlite3.Connection, seal: Seal) -> Iterator[Problem]:
+def _verify_derived(db: sqlite3.Connection, seal: Seal, events: Sequence[Event]) -> Iterator[Problem]:
     """The tables that answer questions say what the events say."""
     try:
-        expected = rows_of({**build_view(queries.events(db, seal.run_id)), "run_id": seal.run_id})
+        expected = rows_of({**build_view(events), "run_id": seal.run_id})
     except Exception as error:  # whatever a forger put there
         yield Problem("not_readable", f"run {seal.run_id}", f"its events make no sense: {error}")
         return

@@ -20,7 +20,8 @@ CHECK_LIMIT = 16 * 1024
 EVENT_LIMIT = 256 * 1024
 CHECKS_PER_EVENT = 100
 
-_CONTRACT = ("status", "summary", "outcome", "code", "hint", "plan", "performed", "measured_at", "warnings")
+_TEXTS = ("status", "summary", "outcome", "code", "hint", "measured_at")
+_LISTS = ("plan", "performed", "warnings")
 _DEEPEST = 12
 _LARGEST_INTEGER = 2**63 - 1
 _SET_FACT = ("set_fact", "ansible.builtin.set_fact", "ansible.legacy.set_fact")
@@ -72,7 +73,8 @@ def step(seen: Observed) -> dict[str, Any]:
     body = {key: _cut(str(plain(text)), 512) for key, text in place.items()} | {"duration_seconds": seen.duration_seconds}
     if seen.hidden:
         return {**body, "message": HIDDEN}
-    result = {key: plain(seen.result[key]) for key in _CONTRACT if key in seen.result}
+    result: dict[str, Any] = {key: _text(seen.result[key]) for key in _TEXTS if key in seen.result}
+    result |= {key: _list(seen.result[key]) for key in _LISTS if key in seen.result}
     if seen.result.get("diff"):
         result["diff"] = _bounded_diff(plain(seen.result["diff"]))
     return _fit({**body, "message": _message(seen), "result": result})
@@ -95,14 +97,14 @@ def _check_events(seen: Observed, result: Mapping[str, Any], judged_by: str) -> 
     found = _checks_of(result)
     if found is None:
         return
-    parts = list(_portions([_bounded_check(plain(check)) for check in found]))
+    parts = list(_portions([_bounded_check(_well_formed(check)) for check in found]))
     identity = {key: str(plain(result.get(key) or seen.identity.get(key) or "")) for key in ("system", "environment")}
     common = {
         "host": seen.host,
         "role": judged_by or seen.role,
         "judged": bool(judged_by),
         **identity,
-        "measured_at": plain(result.get("measured_at")),
+        "measured_at": _text(result.get("measured_at")),
     }
     for number, portion in enumerate(parts, 1):
         yield {**common, "part": number, "parts": len(parts), "checks": portion}
@@ -115,6 +117,27 @@ def _checks_of(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
         return None
     ours = all(isinstance(check, Mapping) and isinstance(check.get("name"), str) and check.get("status") in STATUSES for check in found)
     return found if ours and "status" in result else None
+
+
+def _well_formed(check: Mapping[str, Any]) -> dict[str, Any]:
+    """A check in which everything has the type that the history and the report rely on, whoever made it."""
+    found: dict[str, Any] = plain(check)
+    found |= {key: None if found.get(key) is None else _text(found[key]) for key in ("kind", "severity", "message", "hint")}
+    found |= {key: found[key] if isinstance(found.get(key), dict) else {} for key in ("measures", "units")}
+    limits = [limit for limit in _list(found.get("limits") or []) if isinstance(limit, dict)]
+    found["limits"] = [{**limit, **{key: _text(limit.get(key)) for key in ("measure", "level", "limit", "state")}} for limit in limits]
+    found["notes"] = [_text(note) for note in _list(found.get("notes") or [])]
+    found["units"] = {name: _text(unit) for name, unit in found["units"].items()}
+    return found
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(plain(value if isinstance(value, str) else str(value)))
+
+
+def _list(value: Any) -> list[Any]:
+    found = plain(value)
+    return found if isinstance(found, list) else [found]
 
 
 def _portions(found: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

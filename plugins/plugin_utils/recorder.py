@@ -54,6 +54,14 @@ def forget_run() -> None:
     os.environ.update({RUN_ID: "", RUN_PID: "", JOURNAL: ""})
 
 
+def not_recorded(error: Exception) -> str:
+    """What the operator reads when the record cannot be kept."""
+    hint = "this is a defect of the record: report it with this message"
+    if isinstance(error, OSError):
+        hint = "give the history a folder that belongs to you and has free space (RUNBOOK_HISTORY_DIR)"
+    return f"This run is not recorded: {_words(error)}. Tasks that act will refuse. What to do: {getattr(error, 'hint', '') or hint}."
+
+
 class Recorder:
     """The record of one run. ``warn`` shows a line to the operator."""
 
@@ -86,8 +94,12 @@ class Recorder:
     def _adopt(self) -> None:
         with History(self._places) as history:
             adopted, left = history.adopt(history.ledger_key())
-        for run_id in adopted:
-            self._warn(f"Run {run_id} was killed or could not be sealed at its end. It is in the history now; see what it had begun.")
+            found = [(view, *history.context(view)) for view in map(history.view, adopted) if view]
+        for material in found:
+            where = self._report(material)
+            self._warn(
+                f"Run {material[0]['run_id']} was killed or could not be sealed at its end. See what it had begun: {where or 'its report failed'}"
+            )
         for problem in left:
             self._warn(f"A journal in {self._places.open} cannot be taken into the history: {problem}. Move it away and keep it.")
 
@@ -110,10 +122,7 @@ class Recorder:
         if self._degraded:
             return
         self._degraded = True
-        hint = (
-            getattr(error, "hint", "") or f"check that {self._places.history} exists, belongs to you and has free space, or set RUNBOOK_HISTORY_DIR"
-        )
-        self._warn(f"This run is not recorded: {_words(error)}. Tasks that act will refuse. What to do: {hint}.")
+        self._warn(not_recorded(error))
 
     def finish(self, state: str, stats: dict[str, Any], exit_code: int | None) -> Ending:
         """Close the record, seal it and write the report."""

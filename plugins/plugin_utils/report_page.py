@@ -65,7 +65,7 @@ def build_page(material: Material) -> dict[str, Any]:
         "verdict": verdict,
         "counts": [(status, counts[status]) for status in reversed(STATUSES) if counts[status]],
         "lost": len([host for host in hosts if host.status == UNREACHABLE]),
-        "bar": status_bar(counts),
+        "status_bar": status_bar(counts),
         "facts": _facts(view),
         "systems": _systems(view, hosts),
         "items": items,

@@ -75,7 +75,7 @@ class HostRow:
     status: str
     summary: str
     counts: tuple[tuple[str, int], ...]
-    bar: str
+    status_bar: str
     rows: tuple[CheckRow, ...]
     steps: tuple[Mapping[str, str], ...]
     stats: str
@@ -113,7 +113,7 @@ def _host(ident: str, place: Place, host: Mapping[str, Any], known: Mapping[Any,
         status=status_of(host) if reachable(host) else UNREACHABLE,
         summary=as_text(host.get("summary")) or ("" if reachable(host) else "Nothing could be measured: its state is not known."),
         counts=counts,
-        bar=status_bar(dict(counts)),
+        status_bar=status_bar(dict(counts)),
         rows=rows,
         steps=tuple(_step(step) for step in as_dicts(host.get("steps"))[:200]),
         stats=", ".join(f"{as_text(count, 20)} {as_text(name, 20)}" for name, count in as_dict(host.get("stats")).items() if count),

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +19,10 @@ UNASSIGNED = "unassigned"
 
 NOTE_ACTION = "tradeops.runbook.run_note"
 
-_STATE_STATUS = {"failed": "critical", "unreachable": "critical"}
+_STATE_STATUS = {"failed": "critical", "unreachable": "unknown"}
 _OUTCOME_STATUS = {"warn": "warning", "partial": "warning", "refused": "warning", "busy": "warning", "unknown": "unknown", "failed": "critical"}
 _VERDICT_ACTIONS = {"ansible.builtin.fail", "ansible.builtin.assert"}
-_STARTED = ("run_id", "playbook", "user", "controller", "check_mode", "limit", "tags", "versions", "launch")
+_STARTED = ("run_id", "playbook", "user", "controller", "check_mode", "limit", "tags", "skip_tags", "versions", "launch")
 
 
 @dataclass
@@ -69,7 +69,7 @@ def build_view(events: Iterable[Event]) -> dict[str, Any]:
     return {
         **{key: started.get(key) for key in _STARTED},
         "state": state,
-        "status": worst_of([*(host["status"] for host in shown), *(fault["status"] for fault in faults)]),
+        "status": worst([*(host["status"] for host in shown), *(fault["status"] for fault in faults)]),
         "exit_code": ended.get("exit_code"),
         **_span(read, ended.get("ended_at")),
         "systems": _systems(shown, hosts),
@@ -84,11 +84,6 @@ def build_view(events: Iterable[Event]) -> dict[str, Any]:
 def systems_of(view: dict[str, Any]) -> list[dict[str, str]]:
     """Which systems, in which environment, took part in a run."""
     return [{"name": system["name"], "environment": system["environment"]} for system in view["systems"]]
-
-
-def worst_of(statuses: Sequence[str]) -> str:
-    """The worst status; what was skipped says nothing beside what was not."""
-    return worst([status for status in statuses if status != "skipped"] or statuses)
 
 
 def _take(kind: str, body: dict[str, Any], hosts: dict[str, _Host]) -> None:
@@ -116,7 +111,7 @@ def _show_host(host: _Host) -> dict[str, Any]:
     checks = host.all_checks()
     bad = [step for step in host.steps if _step_status(host, step) != "ok"]
     reachable = not host.stats.get("unreachable") and not any(step.get("state") == "unreachable" for step in host.steps)
-    status = worst_of([*(check["status"] for check in checks), *(_step_status(host, step) for step in host.steps)]) if checks or host.steps else "ok"
+    status = worst([*(check["status"] for check in checks), *(_step_status(host, step) for step in host.steps)]) if checks or host.steps else "ok"
     summary = summarize(checks)["summary"] if checks else _plural(len(host.steps), "recorded step")
     if not reachable:
         summary = "it could not be reached"
@@ -134,7 +129,7 @@ def _step_status(host: _Host, step: dict[str, Any]) -> str:
     if step.get("action") in _VERDICT_ACTIONS and host.checks.get(step.get("role") or ""):
         return "ok"  # the task that fails a host for its verdict; the checks themselves say how bad that is
     outcome = _OUTCOME_STATUS.get((step.get("result") or {}).get("outcome", ""), "ok")
-    status = worst_of([_STATE_STATUS.get(step.get("state", ""), "ok"), outcome])
+    status = worst([_STATE_STATUS.get(step.get("state", ""), "ok"), outcome])
     forgiven = step.get("state") == "ignored" or (step.get("state") == "failed" and host.was_rescued())
     return "warning" if forgiven and status != "ok" else status
 
@@ -146,7 +141,7 @@ def _systems(shown: list[dict[str, Any]], hosts: dict[str, _Host]) -> list[dict[
         known = hosts[host["name"]]
         found.setdefault((known.system == UNASSIGNED, known.system, known.environment), []).append(host)
     return [
-        {"name": name, "environment": environment, "status": worst_of([host["status"] for host in members]), "hosts": members}
+        {"name": name, "environment": environment, "status": worst([host["status"] for host in members]), "hosts": members}
         for (_last, name, environment), members in sorted(found.items())
     ]
 
@@ -186,7 +181,7 @@ def _run_issue(message: str) -> dict[str, Any]:
 
 def _notes(host: _Host) -> list[dict[str, Any]]:
     performed = [step["result"].get("performed") for step in host.steps if step.get("action") == NOTE_ACTION and step.get("result")]
-    return [{key: note.get(key) for key in ("kind", "text", "by")} for notes in performed for note in notes or []]
+    return [{key: note.get(key) for key in ("kind", "text", "by")} for notes in performed for note in notes or [] if isinstance(note, dict)]
 
 
 def _span(events: list[Event], ended_at: str | None) -> dict[str, Any]:

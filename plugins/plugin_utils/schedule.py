@@ -23,6 +23,7 @@ ANCHOR = datetime(2000, 1, 1)
 """Where every rule without a DTSTART of its own begins, so that INTERVAL=2 means the same weeks on every day that asks."""
 
 _STEPS = {"MINUTELY": timedelta(minutes=1), "HOURLY": timedelta(hours=1), "DAILY": timedelta(days=1), "WEEKLY": timedelta(weeks=1)}
+_DAYS = ("BYMONTH", "BYMONTHDAY", "BYYEARDAY")
 _FREQUENT = ("MINUTELY", "HOURLY")
 _LOOK_BACK = (timedelta(days=2), timedelta(days=40), timedelta(days=800))
 _EARLY = 60.0
@@ -117,10 +118,10 @@ def due_instants(rrule: str, zone: str, now: float) -> list[float]:
     tzinfo = _zone(zone)
     local_now = datetime.fromtimestamp(now, tzinfo).replace(tzinfo=None)
     found: list[float] = []
+    both = _parts(rrule)["FREQ"] in _FREQUENT
     for span in _LOOK_BACK:
-        frequency = _parts(rrule)["FREQ"]
         naive = _occurrences(rrule, local_now - span, local_now + timedelta(hours=3))  # the clock may have been set back since
-        found = sorted({moment for local in naive for moment in _moments(local, tzinfo, frequency in _FREQUENT) if moment <= now})
+        found = sorted({moment for local in naive for moment in _moments(local, tzinfo, both) if moment <= now})
         if len(found) >= 2:
             break
     return found
@@ -137,9 +138,12 @@ def _occurrences(rrule: str, since: datetime, until: datetime) -> list[datetime]
     except ImportError:
         raise MissingLibrary("dateutil", "python3-dateutil", "on the controller to read runbook_schedule") from None
     parts = _parts(rrule)
+    days = ";".join(f"{name}={value}" for name, value in parts.items() if name in _DAYS)
     try:
-        rule = rrulestr(rrule, dtstart=_begin(parts, since))
-        return list(rule.between(since, until, inc=True))
+        # A rule such as the 30th of February would be looked for day by day up to the year 9999; year by year that is quick.
+        if days and next(iter(rrulestr(f"FREQ=YEARLY;{days}", dtstart=ANCHOR)), None) is None:
+            raise ValueError("there is no such day")
+        return list(rrulestr(rrule, dtstart=_begin(parts, since)).between(since, until, inc=True))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidInput(
             f'runbook_schedule: "{rrule}" is not a rule: {error}', "see RFC 5545, for example FREQ=WEEKLY;BYDAY=MO;BYHOUR=8;BYMINUTE=0"

@@ -4,4 +4,14 @@
 """The heavy tests run playbooks like the integration tests do."""
 from __future__ import annotations
 
-from ansible_collections.tradeops.runbook.tests.integration.conftest import playbook  # noqa: F401  # a fixture, found by name
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.tradeops.runbook.tests.integration.conftest import PlaybookRunner, make_runner
+
+
+@pytest.fixture
+def playbook(tmp_path: Path) -> PlaybookRunner:
+    """A runner of playbooks whose files stay inside this test's folder."""
+    return make_runner(tmp_path)

@@ -89,12 +89,17 @@ def collection_root() -> Path:
     return COLLECTION_ROOT
 
 
+def make_runner(folder: Path) -> PlaybookRunner:
+    """A runner whose files stay inside ``folder``."""
+    home = folder / "controller"
+    home.mkdir()
+    return PlaybookRunner(home)
+
+
 @pytest.fixture
 def playbook(tmp_path: Path) -> PlaybookRunner:
     """A runner of playbooks whose files stay inside this test's folder."""
-    home = tmp_path / "controller"
-    home.mkdir()
-    return PlaybookRunner(home)
+    return make_runner(tmp_path)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import yaml
 from ansible_collections.tradeops.runbook.tests.support.service import OVERLAY, Service, checks_of, hosts_of, newest_report, running_service
 from conftest import PlaybookRun, PlaybookRunner
 
+
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     with running_service(tmp_path / "state") as running:

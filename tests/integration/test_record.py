@@ -64,16 +64,16 @@ def test_an_unreachable_host_is_in_the_record_and_the_report_comes(site: Site) -
     assert done.rc == 4
     report = site.reports()[0]
     hosts = {host["name"]: host for system in report["systems"] for host in system["hosts"]}
-    assert (hosts["away"]["reachable"], hosts["away"]["status"], hosts["app"]["reachable"]) == (False, "critical", True)
+    assert (hosts["away"]["reachable"], hosts["away"]["status"], hosts["app"]["reachable"]) == (False, "unknown", True)
     assert report["exit_code"] == 4
-    assert any(issue["host"] == "away" and issue["status"] == "critical" for issue in report["issues"])
+    assert any(issue["host"] == "away" and issue["status"] == "unknown" for issue in report["issues"])
 
 
 def test_all_hosts_unreachable_still_gives_a_sealed_run_and_a_report(site: Site) -> None:
     done = site.run(site.play({"ansible.builtin.ping": {}}, hosts="away"), site.play(NOTE, hosts="localhost"))
     assert done.rc == 4
     assert "ledger 1:" in done.stdout
-    assert site.reports()[0]["status"] == "critical"
+    assert site.reports()[0]["status"] == "unknown"
 
 
 def test_a_limit_without_localhost_changes_nothing_about_the_record(site: Site) -> None:

@@ -33,7 +33,7 @@ def parse_instant(value: Any, zone: str = "") -> float:
         return value / 1000 if value > 1e11 else float(value)  # 1e11 s is the year 5138: larger ones are milliseconds
     found = _INSTANT.fullmatch(str(value).strip())
     try:
-        moment = datetime.fromisoformat(_normal(*found.groups(default=""))) if found else None
+        moment = datetime.fromisoformat(_normal(found)) if found else None
     except ValueError:
         moment = None
     if moment is None:
@@ -41,8 +41,9 @@ def parse_instant(value: Any, zone: str = "") -> float:
     return _with_zone(moment, zone, value).timestamp()
 
 
-def _normal(date: str, minutes: str, seconds: str, fraction: str, offset: str) -> str:
+def _normal(found: re.Match[str]) -> str:
     """In the one spelling that every Python reads."""
+    date, minutes, seconds, fraction, offset = found.groups(default="")
     digits = offset[1:].replace(":", "")
     shift = "+00:00" if offset in ("Z", "z") else f"{offset[0]}{digits[:2]}:{digits[2:] or '00'}" if offset else ""
     return f"{date}T{minutes or '00:00'}{seconds or ':00'}.{fraction[:6]:0<6}{shift}"

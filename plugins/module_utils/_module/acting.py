@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._core.errors import Busy, InvalidInput, MissingLibrary, Refused, RunbookError
-from .runbook_module import RunbookModule
+from .runbook_module import RunbookModule, defect
 
 RUN_ID: dict[str, Any] = {"run_id": {"type": "str", "required": True}}
 """Every acting module takes these options; the documentation fragment ``acting`` describes them."""
@@ -34,6 +34,8 @@ def act(module: RunbookModule, work: Callable[[], dict[str, Any]]) -> None:
         result = work()
     except RunbookError as error:
         module.fail_json(msg=error.message, hint=error.hint, changed=False, plan=[], performed=[], **classify(error))
+    except Exception as error:  # the last net; nobody knows what was done before
+        module.fail_json(changed=False, outcome="unknown", plan=[], performed=[], **defect(module, error))
     else:
         module.exit_json(**{"changed": False, "outcome": "ok", "code": "ok", "hint": "", "plan": [], "performed": [], **result})
 

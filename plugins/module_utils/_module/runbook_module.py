@@ -65,9 +65,9 @@ class RunbookModule(AnsibleModule):
         """A warning, redacted."""
         super().warn(self.redacted(str(warning)), **self.redacted(kwargs))
 
-    def deprecate(self, msg: str, *args: Any, **kwargs: Any) -> None:
+    def deprecate(self, msg: str, version: Any = None, date: Any = None, collection_name: Any = None, **kwargs: Any) -> None:
         """A deprecation, redacted."""
-        super().deprecate(self.redacted(msg), *args, **kwargs)
+        super().deprecate(self.redacted(msg), version=version, date=date, collection_name=collection_name, **self.redacted(kwargs))
 
     def log(self, msg: Any, log_args: Any = None) -> None:
         """To the system log, redacted: Ansible writes nested options there as they are, and before ``__init__`` has ended."""
@@ -112,7 +112,12 @@ def run(module: RunbookModule, work: Callable[[], dict[str, Any]]) -> None:
     except RunbookError as error:
         module.fail_json(msg=error.message, code=error.code, hint=error.hint)
     except Exception as error:  # the last net: an unknown error must not print a secret
-        # redacted before it is cut, or half a secret could remain
-        module.fail_json(msg=f"{type(error).__name__}: {error}", code="defect", detail=module.redacted(traceback.format_exc())[-4000:])
+        module.fail_json(**defect(module, error))
     else:
         module.exit_json(**result)
+
+
+def defect(module: RunbookModule, error: Exception) -> dict[str, Any]:
+    """What a module says of an error that nobody raised on purpose."""
+    detail = module.redacted(_traceback(error))[-4000:]  # redacted before it is cut, or half a secret could remain
+    return {"msg": f"{type(error).__name__}: {error}", "code": "defect", "hint": "this is a defect; report it with this message", "detail": detail}

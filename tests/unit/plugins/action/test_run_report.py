@@ -34,6 +34,17 @@ def test_the_newest_run_against_the_one_before(where: Places) -> None:
     assert "<html" in Path(result["html_path"]).read_text("utf-8")
 
 
+def test_a_run_without_results_is_not_what_latest_means(where: Places) -> None:
+    seal(where, 3, at=START + 3)
+    assert ask(ActionModule, history_dir=str(where.history))["run_id"] == run_id(2)
+
+
+def test_a_run_without_results_is_better_than_none(tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    seal(Places(folder, folder / "reports", folder / "ledger.key"), 3)
+    assert ask(ActionModule, history_dir=str(folder))["run_id"] == run_id(3)
+
+
 def test_a_certain_run_elsewhere(where: Places, tmp_path: Path) -> None:
     result = ask(ActionModule, history_dir=str(where.history), run_id=run_id(1), reports_dir=str(tmp_path / "out"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{run_id(1)}.html", f"{run_id(1)}.json"]

@@ -111,7 +111,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def callback(folder: Path) -> Iterator[CallbackModule]:
     made = CallbackModule(display=Screen())
-    made._plugin_options = {"history_dir": str(folder), "reports_dir": None, "key_file": None}
+    made._plugin_options = {"record": True, "history_dir": str(folder), "reports_dir": None, "key_file": None}
     yield made
     made._exit()
 
@@ -319,6 +319,6 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_options_are_documented_with_their_environment() -> None:
     options = yaml.safe_load(DOCUMENTATION)["options"]
     assert {name: option["env"][0]["name"] for name, option in options.items()} == {
-        "history_dir": "RUNBOOK_HISTORY_DIR", "reports_dir": "RUNBOOK_REPORTS_DIR", "key_file": "RUNBOOK_LEDGER_KEY_FILE",
+        "record": "RUNBOOK_RECORD", "history_dir": "RUNBOOK_HISTORY_DIR", "reports_dir": "RUNBOOK_REPORTS_DIR", "key_file": "RUNBOOK_LEDGER_KEY_FILE",
     }  # fmt: skip
     assert (CallbackModule.CALLBACK_NEEDS_ENABLED, CallbackModule.CALLBACK_NAME) == (True, "tradeops.runbook.run_record")

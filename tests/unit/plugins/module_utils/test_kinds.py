@@ -17,10 +17,11 @@ import yaml
 from ansible_collections.tradeops.runbook.plugins.doc_fragments.checks import ModuleDocFragment
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import parse_limits
 from ansible_collections.tradeops.runbook.plugins.module_utils._module import kinds
-from ansible_collections.tradeops.runbook.plugins.module_utils._module.kinds import CHECKS, KINDS
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.kinds import CHECKS, CONNECTIONS, KINDS
 
 UNITS = {"s", "B", "percent", "count", "boolean", "text", "list", "number", "timestamp"}
-DOCUMENTED = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]["checks"]["suboptions"]
+OPTION = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+DOCUMENTED = OPTION["checks"]["suboptions"]
 
 
 def described(option: dict[str, Any]) -> str:
@@ -47,6 +48,8 @@ def test_every_option_is_documented_as_it_is() -> None:
     assert list(DOCUMENTED) == list(CHECKS["options"])
     for name, option in CHECKS["options"].items():
         assert shape(DOCUMENTED[name]) == spec_shape(option), name
+    assert shape(OPTION["checks"]) == spec_shape(CHECKS)
+    assert shape(OPTION["connections"]) == spec_shape(CONNECTIONS)
 
 
 def test_a_check_has_exactly_one_kind() -> None:
@@ -114,6 +117,10 @@ def test_default_limits_hold_for_what_is_measured(name: str, options: dict[str, 
 )
 def test_default_limits(name: str, options: dict[str, Any], limits: dict[str, Any]) -> None:
     assert KINDS[name].defaults(options) == limits
+
+
+def test_only_queries_measure_what_nobody_can_know_before() -> None:
+    assert [name for name, kind in KINDS.items() if kind.open_ended] == ["sql"]
 
 
 def test_options_with_secrets_are_marked() -> None:

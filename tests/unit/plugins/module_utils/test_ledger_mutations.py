@@ -20,7 +20,8 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger impo
     digest,
     encode,
     make_seal,
-    verify_runs,
+    unsealed,
+    verify_events,
     verify_seals,
 )
 
@@ -54,8 +55,9 @@ class Stored:
         return Stored(list(self.seals), {run: list(events) for run, events in self.events.items()}, dict(self.journals))
 
     def kinds(self, anchors: Any = ()) -> set[str]:
-        problems = verify_seals(self.seals, KEY, anchors)
-        problems += verify_runs(self.seals, lambda run_id: self.events.get(run_id, []), self.events)
+        problems = verify_seals(self.seals, KEY, anchors) + unsealed(self.seals, self.events)
+        for seal in self.seals:
+            problems += verify_events(seal.run_id, self.events.get(seal.run_id, []), seal)
         found = {problem.kind for problem in problems}
         for run_id, raw in self.journals.items():
             if raw != "".join(f"{encode(event)}\n" for event in self.events.get(run_id, [])).encode():

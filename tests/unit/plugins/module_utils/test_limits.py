@@ -39,6 +39,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e15, max_v
         ('== "5 s"', "==", "5 s", ""),
         ("!= a b", "!=", "a b", ""),
         ("== it's", "==", "it's", ""),
+        ("== '", "==", "'", ""),
         ("not in [ok, degraded]", "not in", ["ok", "degraded"], ""),
         ("not  in[ok]", "not in", ["ok"], ""),
         ("in [1, 2.5, true, null, 'a, b', \"c\"]", "in", [1, 2.5, True, None, "a, b", "c"], ""),
@@ -151,6 +152,11 @@ def test_opposite_limits_never_agree(operand: float, value: float) -> None:
     for one, other in ((">", "<="), ("<", ">="), ("==", "!=")):
         states = {parse_limit(f"{comparator} {operand!r}").state(value) for comparator in (one, other)}
         assert states == {"ok", "crossed"}
+
+
+@pytest.mark.parametrize("text", ["> 2 x baseline", "== null", "in [null, 5]", "!= 5 s", "not in [5 s, 10 s]"])
+def test_limits_that_need_no_unit_or_have_it(text: str) -> None:
+    assert parse_limits({"latency": {"warning": text}}, UNITS)[0].limit.text == text
 
 
 def test_limits_of_a_check() -> None:

@@ -14,12 +14,14 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from ansible.module_utils import basic
+from ansible.module_utils import _internal, basic
+from ansible.module_utils._internal import _traceback
 from ansible.module_utils.common import warnings
 from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import Busy
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.acting import act
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.kinds import KINDS
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.runbook_module import RunbookModule, run, secrets_of
 from ansible_collections.tradeops.runbook.plugins.modules import health_check_info, preflight_info
@@ -77,6 +79,9 @@ def ran(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     logged: list[str] = []
     monkeypatch.setattr(basic, "has_journal", False)
     monkeypatch.setattr(basic.AnsibleModule, "_log_to_syslog", lambda self, message: logged.append(str(message)))
+    monkeypatch.setattr(_internal, "is_controller", False)  # as on a managed node, whatever other tests have imported
+    monkeypatch.setattr(_traceback, "_is_traceback_enabled", _traceback._is_module_traceback_enabled)
+    monkeypatch.setattr(_traceback, "_module_tracebacks_enabled_events", None)
     for name in ("_global_warnings", "_global_deprecations"):
         monkeypatch.setattr(warnings, name, type(getattr(warnings, name))())
 
@@ -121,7 +126,7 @@ def test_exceptions(make: Callable[[str], Exception], ran: Any) -> None:
 def test_known_errors_have_a_code_and_a_hint(ran: Any) -> None:
     answer = ran(module_that(raising(Busy("locked", "wait"))), ARGUMENTS)
     assert {key: answer.result[key] for key in ("msg", "code", "hint", "failed")} == {"msg": "locked", "code": "busy", "hint": "wait", "failed": True}
-    assert "detail" not in answer.result
+    assert "detail" not in answer.result and answer.result["invocation"]["module_args"]["items"][0]["name"] == "a"
 
 
 def test_defects_show_where_they_are(ran: Any) -> None:
@@ -138,6 +143,18 @@ def test_a_cut_leaves_no_half_of_a_secret(shift: int, ran: Any) -> None:
     assert not any(SECRET.endswith(start.strip()[:size]) for size in range(4, len(SECRET)) if len(start.strip()) >= size)
 
 
+@pytest.mark.parametrize("error", [ValueError(everything()), Busy(everything(), everything())])
+def test_exceptions_of_acting_modules(error: Exception, ran: Any) -> None:
+    def main() -> None:
+        module = RunbookModule({**SPEC, "run_id": {"type": "str"}})
+        act(module, lambda: raising(error)(module))
+
+    answer = ran(main, {**ARGUMENTS, "run_id": "r"})
+    answer.assert_clean()
+    assert (answer.result["changed"], answer.result["plan"], answer.result["performed"]) == (False, [], [])
+    assert answer.result["outcome"] == ("busy" if isinstance(error, Busy) else "unknown") and answer.result["hint"]
+
+
 def test_a_chain_of_exceptions(ran: Any) -> None:
     def work(module: RunbookModule) -> dict[str, Any]:
         try:
@@ -149,6 +166,16 @@ def test_a_chain_of_exceptions(ran: Any) -> None:
     answer = ran(module_that(work), ARGUMENTS)
     answer.assert_clean()
     assert "ValueError" in json.dumps(answer.result["exception"]), "tracebacks were asked for"
+
+
+@pytest.mark.parametrize("exception", [ValueError(everything()), f"Traceback of ValueError {everything()}"])
+def test_an_exception_that_is_over(exception: Any, ran: Any) -> None:
+    def main() -> None:
+        RunbookModule(SPEC).fail_json(msg="short", exception=exception)
+
+    answer = ran(main, ARGUMENTS)
+    answer.assert_clean()
+    assert answer.result["msg"].startswith("short") and "ValueError" in json.dumps(answer.result["exception"])
 
 
 def test_warnings_deprecations_and_logs(ran: Any) -> None:

@@ -189,11 +189,12 @@ def test_summaries(statuses: list[str], summary: str) -> None:
 @pytest.mark.parametrize(
     ("value", "data"),
     [
-        (5, 5), (2**63 - 1, 2**63 - 1), (2**63, float(2**63)), (-(10**25), -1e25), (10**400, None), (1.5, 1.5), (math.nan, None), (-math.inf, None), (True, True),
+        (5, 5), (2**63 - 1, 2**63 - 1), (2**63, float(2**63)), (-(10**25), -1e25), (10**400, None), (1.5, 1.5),
+        (math.nan, None), (-math.inf, None), (True, True),
         ("x", "x"), (None, None), ([1, math.nan, [math.inf]], [1, None, [None]]), ((1,), [1]), (Unmeasured("why"), None), ({"a": 1}, "{'a': 1}"),
         (b"x", "b'x'"),
     ],
 )  # fmt: skip
 def test_values_as_json(value: Any, data: Any) -> None:
-    assert plain(value) == data
+    assert plain(value) == data and type(plain(value)) is type(data)
     assert json.loads(json.dumps(plain(value), allow_nan=False)) == data

@@ -50,6 +50,7 @@ def started(**more: Any) -> Draft:
         "check_mode": False,
         "limit": "",
         "tags": ["all"],
+        "skip_tags": [],
         "versions": {},
         "launch": {},
         "run_id": run_id(1),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import canonical
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_schema import insert, migrate, rows_of
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.observed import (
     CHECK_LIMIT,
     DIFF_LIMIT,
@@ -26,8 +28,9 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.observed import (
     plain,
     step,
 )
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view
 
-from .recorded import check
+from .recorded import chained, check, ended, run_id, started
 
 RESULT = {"status": "warning", "summary": "1 check: 1 warning", "measured_at": "2026-11-20T02:15:00Z"}
 
@@ -93,6 +96,31 @@ def test_no_result_breaks_the_record(result: dict[str, Any], state: str) -> None
         is_worth_a_step(observed)
         assert len(canonical(step(observed))) <= EVENT_LIMIT
         assert list(checks(observed)) == [] or "checks" in result or "ansible_facts" in result
+
+
+named = st.fixed_dictionaries(
+    {"name": st.text(max_size=5), "status": st.sampled_from(["ok", "critical"])},
+    optional={key: anything for key in ("kind", "severity", "message", "hint", "measures", "units", "limits", "notes", "muted", "duration_seconds")},
+)
+results = st.fixed_dictionaries(
+    {"status": anything, "checks": st.lists(named, max_size=3)},
+    optional={key: anything for key in ("outcome", "performed", "summary", "hint", "measured_at", "system", "environment")},
+)
+
+
+@given(results, st.sampled_from(["ok", "failed", "unreachable"]), st.booleans())
+@settings(deadline=None)
+def test_whatever_a_module_answers_the_run_can_be_shown_and_stored(result: dict[str, Any], state: str, judged: bool) -> None:
+    by_role = {"action": "ansible.builtin.set_fact", "result": {**result, "ansible_facts": {"health_result": result}}}
+    observed = replace(seen(result, state), **by_role) if judged else seen(result, state, action="tradeops.runbook.run_note")
+    drafts = [started(), ("step", step(observed)), *(("checks", body) for body in checks(observed)), ended()]
+    view = build_view(chained(run_id(1), drafts))
+    db = sqlite3.connect(":memory:")
+    migrate(db)
+    for table, rows in rows_of(view).items():
+        insert(db, table, rows)
+    assert db.execute("select count(*) from checks").fetchone()[0] == len({plain(check["name"]) for check in result["checks"]})
+    db.close()
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import Refused
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import journal as journal_module
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import recorder as recorder_module
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import report
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import JournalFile
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import HISTORY_DIR, JOURNAL, RUN_ID, RUN_PID, Places
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import Ending, Recorder, forget_run, new_run_id
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import Ending, Recorder, forget_run, new_run_id, not_recorded
 
 from .recorded import check, checks, hosts, lay_down, raising, run_id, started
 
@@ -88,14 +89,15 @@ def test_the_report_knows_the_runs_before(recorder: Recorder, where: Places, sai
     assert written["changes_since"]["run_id"] == first.run_id
 
 
-def test_a_killed_run_is_taken_in_and_said(recorder: Recorder, where: Places, said: list[str]) -> None:
+def test_a_killed_run_is_taken_in_said_and_reported(recorder: Recorder, where: Places, said: list[str]) -> None:
     lay_down(where, run_id(7), [started()])
     lay_down(where, run_id(8), [started(), ("hosts", {"hosts": 5})])
     recorder.begin(FACTS)
-    assert [text.split(".")[0] for text in said] == [
-        f"Run {run_id(7)} was killed or could not be sealed at its end",
-        f"A journal in {where.open} cannot be taken into the history: {run_id(8)}",
-    ]
+    report_path = where.reports / f"{run_id(7)}.html"
+    assert said[0] == f"Run {run_id(7)} was killed or could not be sealed at its end. See what it had begun: {report_path}"
+    assert report_path.is_file()
+    assert said[1].startswith(f"A journal in {where.open} cannot be taken into the history: {run_id(8)}.jsonl: ")
+    assert len(said) == 2
     assert os.environ[RUN_ID], "that is no reason to refuse anything"
 
 
@@ -194,6 +196,20 @@ def test_run_ids_sort_by_time_and_differ() -> None:
     ids = [new_run_id() for _number in range(100)]
     assert len(set(ids)) == 100
     assert all(re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", one) for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "advice"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device", "RUNBOOK_HISTORY_DIR"),
+        (PermissionError(13, "Permission denied", "/h"), "Permission denied: /h", "RUNBOOK_HISTORY_DIR"),
+        (Refused("the key is missing", "bring it back"), "the key is missing", "bring it back"),
+        (KeyError("x"), "KeyError: 'x'", "report it"),
+    ],
+)
+def test_what_to_do_fits_what_went_wrong(error: Exception, words: str, advice: str) -> None:
+    text = not_recorded(error)
+    assert text.startswith(f"This run is not recorded: {words}. Tasks that act will refuse. What to do: ") and advice in text
 
 
 def test_no_run_is_an_empty_id() -> None:

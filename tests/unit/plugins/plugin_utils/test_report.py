@@ -147,7 +147,7 @@ def test_the_policy_allows_this_style_sheet_and_nothing_else(tmp_path: Path) -> 
 def test_the_template_takes_markup_only_from_one_place() -> None:
     assert re.findall(r"\|\s*(?:safe|escape|e|forceescape|tojson)\b", TEMPLATE) == ["| safe"]
     assert "autoescape false" not in TEMPLATE
-    assert set(re.findall(r"figure\(([^)]*)\)", TEMPLATE)) == {"svg", "cell.spark", "entry.svg", "bar", "host.bar"}
+    assert set(re.findall(r"figure\(([^)]*)\)", TEMPLATE)) == {"svg", "cell.spark", "entry.svg", "status_bar", "host.status_bar"}
 
 
 def variants(value: Any) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view, systems_of, worst_of
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view, systems_of
 
 from .recorded import Draft, chained, check, checks, ended, hosts, run_id, started, step
 
@@ -88,7 +88,7 @@ def test_a_verdict_can_say_whose_host_it_is() -> None:
         ("failed", {}, {"failures": 0, "rescued": 1}, "warning"),
         ("ignored", {"outcome": "failed"}, {"ignored": 1}, "warning"),
         ("ignored", {}, {"ignored": 1}, "ok"),
-        ("unreachable", {}, {"unreachable": 1}, "critical"),
+        ("unreachable", {}, {"unreachable": 1}, "unknown"),
         ("changed", {"outcome": "ok"}, {"ok": 1}, "ok"),
         ("changed", {"outcome": "warn"}, {"ok": 1}, "warning"),
         ("changed", {"outcome": "partial"}, {"ok": 1}, "warning"),
@@ -114,9 +114,9 @@ def test_the_task_that_fails_a_host_for_its_verdict_makes_nothing_worse() -> Non
 def test_an_unreachable_host_is_told_even_when_it_was_well_before() -> None:
     view = view_of(checks(check()), step("unreachable", message="timed out"), ended(stats={"app": {"unreachable": 1}}))
     host = host_of(view)
-    assert (host["reachable"], host["status"], host["summary"]) == (False, "critical", "it could not be reached")
+    assert (host["reachable"], host["status"], host["summary"]) == (False, "unknown", "it could not be reached")
     assert view["issues"][0] | {"hint": ""} == {
-        "host": "app", "task": "t", "role": "", "message": "timed out", "status": "critical", "severity": "P2", "hint": "",
+        "host": "app", "task": "t", "role": "", "message": "timed out", "status": "unknown", "severity": "P2", "hint": "",
     }  # fmt: skip
 
 
@@ -141,20 +141,6 @@ def test_muted_and_skipped_checks_are_no_issues() -> None:
     muted = check("a", "skipped", measured_status="critical", muted={"reason": "r", "owner": "o", "until": "2027-01-01"})
     view = view_of(checks(muted, check("b", "ok")))
     assert (view["issues"], view["status"]) == ([], "ok")
-
-
-@pytest.mark.parametrize(
-    ("statuses", "expected"),
-    [
-        ([], "skipped"),
-        (["skipped"], "skipped"),
-        (["ok", "skipped"], "ok"),
-        (["warning", "unknown"], "unknown"),
-        (["unknown", "critical"], "critical"),
-    ],
-)
-def test_the_worst_counts(statuses: list[str], expected: str) -> None:
-    assert worst_of(statuses) == expected
 
 
 def test_a_dropped_body_leaves_the_rest() -> None:

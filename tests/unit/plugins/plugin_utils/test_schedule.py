@@ -81,7 +81,7 @@ def test_changes_of_the_clock(what: str, rrule: str, now: str, expected: list[st
 @pytest.mark.parametrize(
     "rrule",
     ["", "every day", "FREQ=SECONDLY", "FREQ=FORTNIGHTLY", "FREQ=DAILY;COUNT=3", "DTSTART:20260101T000000\nRRULE:FREQ=DAILY", "FREQ=DAILY;BYHOUR=25",
-     "FREQ=DAILY;INTERVAL=0", "FREQ=DAILY;INTERVAL=x", "FREQ=WEEKLY;BYDAY=XX", "FREQ=DAILY;NO=1"],
+     "FREQ=DAILY;INTERVAL=0", "FREQ=DAILY;INTERVAL=x", "FREQ=WEEKLY;BYDAY=XX", "FREQ=DAILY;NO=1", "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"],
 )  # fmt: skip
 def test_what_is_no_rule_is_refused(rrule: str) -> None:
     with pytest.raises(InvalidInput, match="runbook_schedule"):

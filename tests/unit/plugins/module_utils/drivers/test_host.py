@@ -94,7 +94,8 @@ def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def test_memory_load_and_uptime(files: dict[str, str], probe: Probe) -> None:
     assert host.measure({}, probe) == {
-        "memory_used_percent": 75.0, "memory_available": 4096000000, "swap_used_percent": 75.0, "load_1m": 3.0, "load_per_cpu": 0.75, "uptime": 12345.67}  # fmt: skip
+        "memory_used_percent": 75.0, "memory_available": 4096000000, "swap_used_percent": 75.0,
+        "load_1m": 3.0, "load_per_cpu": 0.75, "uptime": 12345.67}  # fmt: skip
 
 
 def test_without_swap(files: dict[str, str], probe: Probe) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, MissingLibrary, VerifyFailed
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, MissingLibrary, Unreachable, VerifyFailed
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import parse_limits
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Probe, Unmeasured
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import judge_measures
@@ -58,6 +58,8 @@ def test_what_is_measured(status: int, answering: Any, probe: Probe) -> None:
     assert 0 < measures.pop("latency") < 5
     assert measures == {"status_code": status, "size": len(body)}
     assert requests[0].startswith("GET /a?b=c HTTP/1.1\r\n") and f"Host: 127.0.0.1:{port}\r\n" in requests[0]
+    http.measure(options(port, ""), probe)
+    assert requests[1].startswith("GET / HTTP/1.1\r\n")
 
 
 def test_head_asks_for_no_body(answering: Any, probe: Probe) -> None:
@@ -69,7 +71,8 @@ def test_head_asks_for_no_body(answering: Any, probe: Probe) -> None:
 
 def test_fields_are_sent_once_each(answering: Any, probe: Probe) -> None:
     port, requests = answering(reply())
-    http.measure(options(port, headers={"X-Api-Key": "a", "user-agent": "mine", "HOST": "example"}, secret_headers={"Authorization": "Bearer s", "X-N": 5}), probe)
+    given, secret = {"X-Api-Key": "a", "user-agent": "mine", "HOST": "example"}, {"Authorization": "Bearer s", "X-N": 5}
+    http.measure(options(port, headers=given, secret_headers=secret), probe)
     names = [line.split(":")[0].lower() for line in requests[0].splitlines()[1:] if line]
     assert len(names) == len(set(names))
     for field in ("X-Api-Key: a", "user-agent: mine", "HOST: example", "Authorization: Bearer s", "X-N: 5", "Connection: close"):
@@ -219,8 +222,24 @@ def test_redirects_that_are_not_followed(location: str, answering: Any, probe: P
     assert len(requests) == (4 if location == "/health" else 1), "at most three are followed"
 
 
-def test_a_redirect_to_nowhere_is_an_answer(answering: Any, probe: Probe) -> None:
-    assert http.measure(options(answering(reply(302))[0]), probe)["status_code"] == 302
+@pytest.mark.parametrize("answer", [reply(302), reply(201, Location="/other"), reply(200, Location="http://127.0.0.2/"), reply(304, Location="/other")])
+def test_what_is_no_redirect(answer: bytes, answering: Any, probe: Probe) -> None:
+    port, requests = answering(answer)
+    assert http.measure(options(port), probe)["status_code"] == int(answer[9:12]) and len(requests) == 1
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
+def test_ports_that_need_not_be_named(scheme: str, port: int, probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def lookup(host: str, number: int, **_options: Any) -> list[Any]:
+        asked.append((host, number))
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(_connect, "lookup", lookup)
+    with pytest.raises(Unreachable):
+        http.measure(options(0, url=f"{scheme}://api.example"), probe)
+    assert asked == [("api.example", port)]
 
 
 @pytest.mark.parametrize(("status", "location", "verdict"), [
