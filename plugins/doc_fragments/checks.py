@@ -67,7 +67,7 @@ options:
       http:
         description:
           - One HTTP request. Measures C(status_code), C(latency) (s), C(size) (B) and what O(checks[].http.read) names.
-          - C(status_code) is critical from 400 on unless limits say otherwise. Redirects are followed on the same host only.
+          - C(status_code) is critical from 300 on unless limits say otherwise. Redirects are followed on the same host only.
         type: dict
         suboptions:
           url: {description: Address (http or https) without name and password., type: str, required: true}

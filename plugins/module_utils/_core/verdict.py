@@ -129,6 +129,10 @@ def summarize(checks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"status": worst(check["status"] for check in checks), "summary": f"{len(checks)} {noun}: {', '.join(parts) or 'none'}"}
 
 
+_LONGEST = 2000
+"""Characters of a measured text that are kept: somebody may read a whole document."""
+
+
 def plain(value: Any) -> Any:
     """A measured value as JSON data, which knows neither NaN nor infinity; larger integers fit no database."""
     if isinstance(value, Unmeasured):
@@ -137,4 +141,5 @@ def plain(value: Any) -> Any:
         return (float(value) if abs(value) >= 2**63 else value) if is_number(value) else None
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    return value if isinstance(value, (str, bool, type(None))) else str(value)
+    text = value if isinstance(value, str) else str(value)
+    return value if isinstance(value, (bool, type(None))) else text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

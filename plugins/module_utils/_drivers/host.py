@@ -9,7 +9,7 @@ import os
 import time
 from typing import Any
 
-from .._core.errors import RunbookError, Unreachable
+from .._core.errors import RunbookError, Unreachable, VerifyFailed
 from .._core.probe import Probe, Unmeasured
 
 MEASURES = {
@@ -46,6 +46,8 @@ def _disk(mount: str) -> dict[str, Any]:
         raise RunbookError(f"the file system at {mount} may not be looked at", "run the check with become: true") from None
     except OSError as error:
         raise Unreachable(f"the file system at {mount} cannot be read: {error.strerror}", "see whether it is mounted") from None
+    if not os.path.ismount(mount):
+        raise VerifyFailed(f"{mount} is not a mount point: its figures would be those of another file system", "see whether it is mounted (findmnt)")
     used = found.f_blocks - found.f_bfree
     usable = used + found.f_bavail
     measures: dict[str, Any] = {"disk_free": found.f_bavail * found.f_frsize}

@@ -125,10 +125,10 @@ class _Request:
             following = _checked(urljoin(target.geturl(), answer.headers["Location"]))
         except (InvalidInput, ValueError):
             raise VerifyFailed(f"{self._options['url']} redirects to what is no http or https address", "see its configuration") from None
-        if following.hostname != target.hostname or (target.scheme == "https" and following.scheme == "http"):
+        if _origin(following) not in (_origin(target), ("https", target.hostname, 443)):  # another port is another service
             raise VerifyFailed(
-                f"{self._options['url']} redirects to {following.scheme}://{following.hostname}, which is not followed",
-                "give the address of the other host if that is what should be checked",
+                f"{self._options['url']} redirects to {following.scheme}://{following.netloc}, which is not followed",
+                "give that address if it is what should be checked",
             )
         return following
 
@@ -163,7 +163,7 @@ class _Request:
         return _Answer(response.status, response.headers, body)
 
     def _connect(self, target: SplitResult) -> socket.socket:
-        host, port = target.hostname or "", target.port or (443 if target.scheme == "https" else 80)
+        host, port = target.hostname or "", _port(target)
         addresses = resolve(host, port, self._left)
         for address in addresses:
             _refuse_metadata(address[4][0])
@@ -189,6 +189,14 @@ def _checked(url: str) -> SplitResult:
     if "@" in target.netloc:
         raise InvalidInput("an address must not carry a name and password", "send them with secret_headers")
     return target
+
+
+def _origin(target: SplitResult) -> tuple[str, str | None, int]:
+    return target.scheme, target.hostname, _port(target)
+
+
+def _port(target: SplitResult) -> int:
+    return target.port or (443 if target.scheme == "https" else 80)
 
 
 def _refuse_metadata(address: str) -> None:

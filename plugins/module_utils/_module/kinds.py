@@ -109,7 +109,7 @@ _BENIGN: _Options = {"type": "list", "elements": "dict", "default": [], "options
 
 
 def _default_http(options: _Options) -> dict[str, Any]:
-    return {"status_code": {"critical": "not in [401, 403]" if options.get("expect_refused") else ">= 400"}}
+    return {"status_code": {"critical": "not in [401, 403]" if options.get("expect_refused") else ">= 300"}}
 
 
 def _default_tls(options: _Options) -> dict[str, Any]:

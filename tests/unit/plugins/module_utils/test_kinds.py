@@ -102,7 +102,7 @@ def test_default_limits_hold_for_what_is_measured(name: str, options: dict[str, 
 @pytest.mark.parametrize(
     ("name", "options", "limits"),
     [
-        ("http", {"url": "u"}, {"status_code": {"critical": ">= 400"}}),
+        ("http", {"url": "u"}, {"status_code": {"critical": ">= 300"}}),
         ("http", {"url": "u", "expect_refused": True}, {"status_code": {"critical": "not in [401, 403]"}}),
         ("tls", {"host": "h"}, {"expires_in": {"warning": "< 21 d", "critical": "< 7 d"}, "trusted": {"critical": "!= true"}}),
         ("tls", {"path": "/p"}, {"expires_in": {"warning": "< 21 d", "critical": "< 7 d"}}),

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import RunbookError, Unreachable
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import RunbookError, Unreachable, VerifyFailed
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import DeadlinePassed, Probe, Unmeasured
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import host
 
@@ -37,9 +37,9 @@ def test_only_what_is_asked_for(probe: Probe) -> None:
     assert set(host.measure({"mount": None}, probe)) == set(host.MEASURES) - DISK - CPU
 
 
-def test_disks_as_df_counts_them(tmp_path: Path, probe: Probe) -> None:
-    measures = host.measure({"mount": str(tmp_path)}, probe)
-    output = subprocess.run(["df", "--output=pcent,avail", "-B1", str(tmp_path)], check=True, capture_output=True, text=True, timeout=30).stdout
+def test_disks_as_df_counts_them(probe: Probe) -> None:
+    measures = host.measure({"mount": "/"}, probe)
+    output = subprocess.run(["df", "--output=pcent,avail", "-B1", "/"], check=True, capture_output=True, text=True, timeout=30).stdout
     percent, free = output.splitlines()[1].split()
     assert abs(measures["disk_used_percent"] - float(percent.rstrip("%"))) <= 1.01, "df rounds up"
     assert measures["disk_free"] == pytest.approx(int(free), rel=0.01)
@@ -58,7 +58,12 @@ def test_disks(blocks: int, free: int, available: int, files: int, free_files: i
     """The reserve of root does not look free; a file system without sizes (such as /proc) has no percentage, which is unknown to a limit."""
     found = SimpleNamespace(f_blocks=blocks, f_bfree=free, f_bavail=available, f_frsize=4096, f_files=files, f_ffree=free_files)
     monkeypatch.setattr(os, "statvfs", lambda mount: found)
-    assert host._disk("/data") == expected
+    assert host._disk("/") == expected
+
+
+def test_a_folder_that_is_not_mounted_has_no_figures_of_its_own(tmp_path: Path, probe: Probe) -> None:
+    with pytest.raises(VerifyFailed, match="not a mount point"):
+        host.measure({"mount": str(tmp_path)}, probe)
 
 
 def test_what_is_not_there(tmp_path: Path, probe: Probe) -> None:

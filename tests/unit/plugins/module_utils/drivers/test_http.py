@@ -210,8 +210,8 @@ def test_redirects_on_the_same_host(location: str, status: int, answering: Any, 
 
 @pytest.mark.parametrize(
     "location",
-    ["http://127.0.0.2:{port}/", "http://localhost:{port}/", "//169.254.169.254/latest/meta-data", "https://user:pw@127.0.0.1:{port}/", "ftp://127.0.0.1/",
-     "file:///etc/passwd", "javascript:alert(1)", "http://[::1", "http://127.0.0.1:99999/", "http://127.0.0.1:x/", "/a b", "/health"],
+    ["http://127.0.0.2:{port}/", "http://127.0.0.1:1/", "http://localhost:{port}/", "//169.254.169.254/latest/meta-data", "https://user:pw@127.0.0.1:{port}/",
+     "ftp://127.0.0.1/", "file:///etc/passwd", "javascript:alert(1)", "http://[::1", "http://127.0.0.1:99999/", "http://127.0.0.1:x/", "/a b", "/health"],
 )  # fmt: skip
 def test_redirects_that_are_not_followed(location: str, answering: Any, probe: Probe) -> None:
     answers: dict[str, bytes] = {}
