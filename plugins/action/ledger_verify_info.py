@@ -14,7 +14,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import parse_anchor
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import DEFAULT_SEVERITY
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import rfc3339
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import summarize, worst
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import worst
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_action import HistoryAction
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places, places, read_key
@@ -28,6 +28,7 @@ _HINTS = {
     "critical": "keep history, journals and reports as they are, find out who could write there, compare with the backup",
     "unknown": "bring the key back from the backup",
 }
+_NOTHING_HINT = "was nothing recorded yet, or is RUNBOOK_HISTORY_DIR (or history_dir) another folder than that of the runs?"
 
 
 class ActionModule(HistoryAction):
@@ -56,14 +57,34 @@ class ActionModule(HistoryAction):
             problems.append(
                 {"kind": "history_missing", "where": str(where.database), "message": "there are anchors, and no history", "level": "critical"}
             )
-        unknown = where.database.exists() and key is None
-        status = "unknown" if unknown else worst(["ok", *(problem["level"] for problem in problems)])
-        message = f"the ledger's key {where.key} is missing" if unknown else _tell(problems)
-        check = _check(status, message, {**counts, "anchors": len(anchors), "problems": len(problems)}, time.monotonic() - started)
+        measures = {**counts, "anchors": len(anchors), "problems": len(problems)}
+        check = _check(_judge(where, key is None, counts["runs"], problems), measures, time.monotonic() - started)
         return {
-            "changed": False, **summarize([check]), "checks": [check], "problems": problems, **counts, "anchors": len(anchors),
-            "measured_at": rfc3339(now), "duration_seconds": check["duration_seconds"],
+            "changed": False, "status": check["status"], "summary": _summary(check), "checks": [check], "problems": problems, **counts,
+            "anchors": len(anchors), "measured_at": rfc3339(now), "duration_seconds": check["duration_seconds"],
         }  # fmt: skip
+
+
+def _judge(where: Places, keyless: bool, runs: int, problems: list[dict[str, Any]]) -> tuple[str, str, str]:
+    """Status, message and hint. Where nothing was verified, nothing is known: that is not the same as sound."""
+    if keyless and where.database.exists():
+        return "unknown", f"the ledger's key {where.key} is missing", _HINTS["unknown"]
+    status = worst(["ok", *(problem["level"] for problem in problems)])
+    if status != "critical" and not runs:
+        return "unknown", f"nothing was verified: there is no sealed run in {where.history}", _NOTHING_HINT
+    return status, _tell(problems), _HINTS[status]
+
+
+def _summary(check: dict[str, Any]) -> str:
+    """How much was verified, and what came of it."""
+    if check["status"] == "unknown":
+        return str(check["message"])
+    runs, events, anchors, problems = (_plural(check["measures"][name], name[:-1]) for name in ("runs", "events", "anchors", "problems"))
+    return f"{runs}, {events} and {anchors} verified: {problems if check['measures']['problems'] else 'nothing was changed'}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _tell(problems: list[dict[str, Any]]) -> str:
@@ -73,15 +94,16 @@ def _tell(problems: list[dict[str, Any]]) -> str:
     return f"{problems[0]['where']}: {problems[0]['message']}{more}"
 
 
-def _check(status: str, message: str, measures: dict[str, int], seconds: float) -> dict[str, Any]:
+def _check(verdict: tuple[str, str, str], measures: dict[str, int], seconds: float) -> dict[str, Any]:
     """The verdict in the shape of a health check, so that record, report and history treat it as one."""
+    status, message, hint = verdict
     return {
         "name": "the ledger is as it was written",
         "kind": "ledger",
         "status": status,
         "severity": None if status == "ok" else DEFAULT_SEVERITY.get(status, DEFAULT_SEVERITY["critical"]),
         "message": message,
-        "hint": _HINTS[status],
+        "hint": hint,
         "measures": measures,
         "units": dict.fromkeys(measures, "count"),
         "limits": [],

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import parse_instant
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_action import HistoryAction
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_queries import HostPlace
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_queries import HostPlace, Wanted
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import places
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.schedule import Clock, parse_entry, review
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.schedule import Clock, Entry, parse_entry, review
 
 _RUNS_PER_PLAYBOOK = 200
 
@@ -34,34 +35,32 @@ class ActionModule(HistoryAction):
         "recent_seconds": {"type": "float", "default": 86400.0},
         "schedule": {"type": "list", "elements": "dict", "default": []},
         "timezone": {"type": "str", "default": "UTC"},
+        "trends": {"type": "bool", "default": False},
         "now": {"type": "float"},
     }
 
     def answer(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Runs, and for each host its baselines, recent verdicts and trends; and how the schedule was kept."""
+        """Runs, and for each host its baselines, recent verdicts and, when asked, trends; and how the schedule was kept."""
         now = time.time() if options["now"] is None else options["now"]
         hosts = {place.host: place for place in (_place(raw, options) for raw in options["hosts"])}
         entries = [parse_entry(raw) for raw in options["schedule"]]
         empty: dict[str, Any] = {"changed": False, "runs": [], "schedule": []}
-        empty |= {key: {host: {} for host in hosts} for key in ("baselines", "recent", "trend")}
+        empty |= {key: {host: {} for host in hosts} for key in ("baselines", "recent", *(["trend"] if options["trends"] else []))}
         try:
             history = History(places(options["history_dir"]), read_only=True)
         except FileNotFoundError:
             return empty
         with history:
-            known = [run for run in history.open_runs() if _concerns(run, options["system"])]
-            for playbook in {entry.playbook for entry in entries}:
-                known += history.runs(_RUNS_PER_PLAYBOOK, playbook, options["system"])
-            first = history.first_run_at()
-            clock = Clock(now, options["timezone"], parse_instant(first) if first else now)
-            return {
+            found: dict[str, Any] = {
                 "changed": False,
-                "runs": history.runs(options["runs"], options["playbook"], options["system"]),
+                "runs": history.runs(options["runs"], Wanted(options["playbook"], options["system"], options["environment"])),
                 "baselines": {host: history.baselines(place, options["baseline_runs"], options["baseline_minimum"]) for host, place in hosts.items()},
                 "recent": {host: history.recent(place, options["recent_seconds"], now) for host, place in hosts.items()},
-                "trend": {host: history.trends(place) for host, place in hosts.items()},
-                "schedule": review(options["schedule"], known, clock),
+                "schedule": _kept(history, entries, options, now) if entries else [],
             }
+            if options["trends"]:
+                found["trend"] = {host: history.trends(place) for host, place in hosts.items()}
+            return found
 
 
 def _place(raw: Any, options: dict[str, Any]) -> HostPlace:
@@ -69,9 +68,16 @@ def _place(raw: Any, options: dict[str, Any]) -> HostPlace:
     given = raw if isinstance(raw, Mapping) else {"name": raw}
     if not isinstance(given.get("name"), str) or set(given) - {"name", "system", "environment"}:
         raise InvalidInput(f"hosts: {raw} is not a host", "give its name, or {name: ..., system: ..., environment: ...}")
-    return HostPlace(str(given["name"]), given.get("system") or options["system"], given.get("environment") or options["environment"])
+    system, environment = (given.get(key) or options[key] or None for key in ("system", "environment"))
+    return HostPlace(str(given["name"]), system, environment)
 
 
-def _concerns(run: Mapping[str, Any], system: str | None) -> bool:
-    """A run that has only begun does not know its hosts yet."""
-    return not system or not run["systems"] or any(known["name"] == system for known in run["systems"])
+def _kept(history: History, entries: list[Entry], options: dict[str, Any], now: float) -> list[dict[str, Any]]:
+    """How the schedule was kept on what is asked for, since its own first run; what came before that is nobody's fault."""
+    wanted = Wanted(None, options["system"], options["environment"])
+    # A run that has only begun does not know its hosts yet.
+    known = [run for run in history.open_runs() if not run["systems"] or wanted.among(run["systems"])]
+    for playbook in {entry.playbook for entry in entries}:
+        known += history.runs(_RUNS_PER_PLAYBOOK, replace(wanted, playbook=playbook))
+    first = history.first_run_at(wanted)
+    return review(options["schedule"], known, Clock(now, options["timezone"], parse_instant(first) if first else now))

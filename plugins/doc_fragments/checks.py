@@ -135,7 +135,7 @@ options:
         suboptions:
           name: {description: Name of the program., type: str}
           pattern: {description: Regular expression searched in the command line., type: str}
-          pid_file: {description: File that holds the process id., type: path}
+          pid_file: {description: "File that holds the process id. With name or pattern, both must hold.", type: path}
           user: {description: Only processes of this user., type: str}
       systemd:
         description:

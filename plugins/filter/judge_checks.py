@@ -14,15 +14,16 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.checks impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
 
 
-def judge_checks(
+def judge_checks(  # house: the options of a filter are its parameters
     result: Mapping[str, Any],
     recent: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     system: str = "",
     environment: str = "",
+    schedule: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """``result`` of health_check_info with ``for`` applied, and whose it is."""
+    """``result`` of health_check_info with ``for`` applied, how the schedule was kept, and whose it is."""
     try:
-        return {**judge(result, recent or {}), "system": system, "environment": environment}
+        return {**judge(result, recent or {}, schedule), "system": system, "environment": environment}
     except (InvalidInput, KeyError) as error:
         raise AnsibleFilterError(f"judge_checks needs the result of a health module: {error}") from error
 

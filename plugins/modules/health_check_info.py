@@ -94,7 +94,7 @@ checks:
   description:
     - One entry per check, in the order given, with C(name), C(kind), C(status), C(severity) (P1 to P4, or null), C(message), C(hint),
       C(measures) (name to value), C(units) (name to unit, durations in s, sizes in B), C(limits) (each with measure, level, limit,
-      severity, for_seconds and state), C(notes), C(muted), C(attempts) and C(duration_seconds).
+      severity, for_seconds, state and reason), C(notes), C(muted), C(attempts) and C(duration_seconds).
   type: list
   elements: dict
   returned: success

@@ -43,20 +43,21 @@ EXAMPLES = r"""
   tradeops.runbook.ledger_verify_info:
     anchors: ["12:7f3a9c1e5b20d846"]
   register: ledger
-  failed_when: ledger.status != "ok"
+  failed_when: ledger.status in ["critical", "unknown"]
 """
 
 RETURN = r"""
 status:
   description:
     - V(ok), V(critical) when something is not as it was written, V(warning) when the clock went back or a copy is missing,
-      V(unknown) when the key is missing.
+      V(unknown) when the key is missing, or there is no sealed run to verify.
   type: str
   returned: success
 summary:
-  description: The verdict in one line.
+  description: How much was verified and what came of it, in one line.
   type: str
   returned: success
+  sample: "12 runs, 340 events and 3 anchors verified: nothing was changed"
 checks:
   description: The verdict in the shape of a health check.
   type: list

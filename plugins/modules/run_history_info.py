@@ -24,7 +24,7 @@ options:
     description: Only runs and hosts of this system.
     type: str
   environment:
-    description: Only hosts of this environment.
+    description: Only runs and hosts of this environment.
     type: str
   hosts:
     description: Hosts to tell about, by name, or as C({name, system, environment}) where they belong to several systems.
@@ -61,6 +61,10 @@ options:
     description: Where the clock of the schedule hangs, such as C(America/New_York).
     type: str
     default: UTC
+  trends:
+    description: Whether to compute RV(trend) as well, which reads up to 60 values of every measure.
+    type: bool
+    default: false
   now:
     description: Seconds since 1970 that count as now; the clock of the controller by default.
     type: float
@@ -109,14 +113,14 @@ recent:
 trend:
   description: Host to check to measure to the straight line through its last 60 values, in its unit per day.
   type: dict
-  returned: success
+  returned: when O(trends=true)
   sample: {nextrade_app: {root disk: {disk_used_percent: {slope_per_day: 0.4, points: 60, latest: 71.5}}}}
 schedule:
   description:
     - How the last due run of each entry went. C(status) is C(on_time), C(late) (begun more than C(expected_minutes) after its time),
       C(overran) (took longer than C(expected_minutes)) or C(missed) (not begun by then, or killed).
     - What is due and still inside its grace of C(expected_minutes) is not told yet; the time before is. What was due before the first
-      recorded run is not told at all.
+      recorded run of O(system) and O(environment) is not told at all. Empty without O(schedule).
   type: list
   elements: dict
   returned: success

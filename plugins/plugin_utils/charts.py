@@ -54,7 +54,7 @@ def load() -> Library:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
     except ImportError as error:
-        missing = MissingLibrary("matplotlib", "python3-matplotlib", f"on the controller ({sys.executable}) to draw plots")
+        missing = MissingLibrary("matplotlib", "python3-matplotlib", f"on the controller ({sys.executable}) to draw plots", "pip install matplotlib there")
         missing.hint = "install it there (pip install matplotlib, or the package python3-matplotlib)"
         raise missing from error
     return Library(matplotlib.rc_context, matplotlib.rcdefaults, matplotlib.rcParams, Figure, FigureCanvasSVG)

@@ -22,7 +22,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import Chain, Event, make_seal
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import history_queries as queries
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import journal
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_schema import MIGRATIONS, insert, migrate, rows_of, version_of
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_schema import MIGRATIONS, insert, instant, migrate, rows_of, version_of
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_verify import verify_history
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places, make_folder, make_key, read_key
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view
@@ -172,9 +172,9 @@ class History:
             journal.extend(path, added)
         return found.events + added
 
-    def runs(self, limit: int = 20, playbook: str | None = None, system: str | None = None) -> list[dict[str, Any]]:
+    def runs(self, limit: int = 20, wanted: queries.Wanted | None = None) -> list[dict[str, Any]]:
         """The newest runs, newest first."""
-        return queries.runs(self._db, limit, playbook, system)
+        return queries.runs(self._db, limit, wanted or queries.Wanted())
 
     def latest_run(self) -> str | None:
         """The newest run that checked something, else the newest of all."""
@@ -186,9 +186,9 @@ class History:
         views = [build_view(journal.read(path).events) for path in paths if journal.run_id_of(path) and journal.is_alive(path)]
         return [queries.row_of(view) for view in views if view["run_id"]]
 
-    def first_run_at(self) -> str | None:
-        """When the first run began that the history knows."""
-        return queries.first_run_at(self._db)
+    def first_run_at(self, wanted: queries.Wanted | None = None) -> str | None:
+        """When the first run began on what is asked for, of whichever playbook."""
+        return queries.first_run_at(self._db, wanted or queries.Wanted())
 
     def view(self, run_id: str) -> dict[str, Any] | None:
         """The RunView of a sealed run."""
@@ -200,14 +200,20 @@ class History:
         run_id = queries.previous_run(self._db, view)
         return self.view(run_id) if run_id else None
 
-    def context(self, view: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[tuple[str, str], queries.Points]]:
-        """What a report holds a run against: the run before, and the series of every host."""
-        places = [(system["name"], host["name"]) for system in view["systems"] for host in system["hosts"]]
-        return self.previous(view), {place: self.series(*place) for place in places}
+    def context(self, view: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[tuple[str, str, str], queries.Points]]:
+        """What a report holds a run against: the run before, and the series of every (system, environment, host) up to this run."""
+        found: dict[tuple[str, str, str], queries.Points] = {}
+        for system in view["systems"]:
+            for host in system["hosts"]:
+                # The host's own instant where there is one: its clock may be ahead of the one that ended the run.
+                until = instant(host["measured_at"], view["ended_at"])
+                place = queries.HostPlace(host["name"], system["name"], system["environment"], until)
+                found[system["name"], system["environment"], host["name"]] = self.series(place)
+        return self.previous(view), found
 
-    def series(self, system: str, host: str, limit: int = 60) -> queries.Points:
+    def series(self, place: queries.HostPlace, limit: int = 60) -> queries.Points:
         """(check, measure) to its last values, oldest first."""
-        return queries.points(self._db, queries.HostPlace(host, system), limit)
+        return queries.points(self._db, place, limit)
 
     def baselines(self, place: queries.HostPlace, runs: int = 20, minimum: int = 5) -> dict[str, dict[str, float]]:
         """Check to measure to the median over the last runs in which the check was ok."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,25 +22,46 @@ TREND_MINIMUM = 3
 
 _RUN_COLUMNS = "run_id, playbook, state, status, exit_code, started_at, ended_at, duration_seconds, user, controller, check_mode, host_limit, systems"
 _AT_PLACE = "host = :host and (:system is null or system = :system) and (:environment is null or environment = :environment)"
+_ALWAYS = "~"
+"""Sorts as text after every instant."""
 _REAL = "(select check_mode from runs where runs.run_id = t.run_id) = 0"
 _NEXT_MEASURE = "select name, measure from measures where host = ? and (name, measure) > (?, ?) order by name, measure limit 1"
 _NEWEST = f"""select measured_at, value, status, run_id from measures t where {_AT_PLACE} and name = :name and measure = :measure
-    and (:good = 0 or status = 'ok') and {_REAL} order by measured_at desc, run_id desc limit :most"""
+    and measured_at <= :until and (:good = 0 or status = 'ok') and {_REAL} order by measured_at desc, run_id desc limit :most"""
 
 Points = dict[tuple[str, str], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class HostPlace:
-    """A host in a system and an environment; None stands for any."""
+    """A host in a system and an environment, as it was ``until`` an instant; None stands for any, "" for what has none."""
 
     host: str
     system: str | None = None
     environment: str | None = None
+    until: str | None = None
 
     def parameters(self) -> dict[str, Any]:
         """Named values for the statements above."""
-        return {"host": self.host, "system": self.system or None, "environment": self.environment or None}
+        return {"host": self.host, "system": self.system, "environment": self.environment, "until": self.until or _ALWAYS}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs are asked for; None or empty stands for any."""
+
+    playbook: str | None = None
+    system: str | None = None
+    environment: str | None = None
+
+    def among(self, systems: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether one of the systems of a run is the one in the environment that is asked for."""
+        if not self.system and not self.environment:
+            return True
+        return any(self.system in (None, "", known["name"]) and self.environment in (None, "", known["environment"]) for known in systems)
+
+
+_ANY = Wanted()
 
 
 def events(db: sqlite3.Connection, run_id: str) -> Iterator[Event]:
@@ -67,14 +88,14 @@ def anchor(db: sqlite3.Connection, run_id: str) -> dict[str, Any] | None:
     return dict(zip(("seq", "mac", "key_id"), row, strict=True)) if row else None
 
 
-def runs(db: sqlite3.Connection, limit: int, playbook: str | None = None, system: str | None = None) -> list[dict[str, Any]]:
+def runs(db: sqlite3.Connection, limit: int, wanted: Wanted = _ANY) -> list[dict[str, Any]]:
     """The newest runs, newest first."""
     found: list[dict[str, Any]] = []
     statement = f"select {_RUN_COLUMNS} from runs where (? is null or playbook = ?) order by started_at desc, run_id desc"
-    for row in db.execute(statement, (playbook, playbook)):
+    for row in db.execute(statement, (wanted.playbook or None,) * 2):
         run = dict(zip(_RUN_COLUMNS.split(", "), row, strict=True))
         run |= {"check_mode": bool(run["check_mode"]), "limit": run.pop("host_limit"), "systems": json.loads(run["systems"])}
-        if system is None or any(known["name"] == system for known in run["systems"]):
+        if wanted.among(run["systems"]):
             found.append(run)
         if len(found) >= limit:
             break
@@ -93,10 +114,10 @@ def row_of(view: dict[str, Any]) -> dict[str, Any]:
     return {**{column: view[column] for column in same}, "limit": view["limit"], "systems": systems_of(view)}
 
 
-def first_run_at(db: sqlite3.Connection) -> str | None:
-    """When the first run of all began."""
-    found = db.execute("select min(started_at) from runs").fetchone()[0]
-    return str(found) if found else None
+def first_run_at(db: sqlite3.Connection, wanted: Wanted = _ANY) -> str | None:
+    """When the first run began on what is asked for, of whichever playbook."""
+    found = db.execute("select started_at, systems from runs where started_at is not null order by started_at")
+    return next((str(at) for at, systems in found if wanted.among(json.loads(systems))), None)
 
 
 def previous_run(db: sqlite3.Connection, view: dict[str, Any]) -> str | None:

@@ -82,7 +82,7 @@ def rows_of(view: dict[str, Any]) -> dict[str, list[Row]]:
             place = (run_id, system["name"], system["environment"], host["name"])
             rows["steps"] += [_step_row(run_id, len(rows["steps"]) + number, step) for number, step in enumerate(host["steps"], 1)]
             for check in host["checks"]:
-                at = _instant(check.get("measured_at"), view["started_at"])
+                at = instant(check.get("measured_at"), view["started_at"])
                 rows["checks"].append((*place, *_check_fields(check), at, canonical(_crossed(check))))
                 rows["measures"] += _measure_rows(place, check, at)
     return rows
@@ -112,7 +112,7 @@ def _crossed(check: dict[str, Any]) -> list[str]:
     return [f"{limit['measure']}:{limit['level']}" for limit in check.get("limits") or [] if limit.get("state") in ("crossed", "pending")]
 
 
-def _instant(text: Any, otherwise: str) -> str:
+def instant(text: Any, otherwise: str) -> str:
     """One form for all instants, so that they sort as text."""
     try:
         return rfc3339(parse_instant(text, "UTC"))

@@ -47,7 +47,7 @@ _STYLE_HASH = "@style-hash@"
 def write_report(view: Mapping[str, Any], previous: Mapping[str, Any] | None, series: Series, directory: str) -> dict[str, str]:
     """Write ``<run id>.html`` and ``.json`` into ``directory``; a report of the same run that is there stays until both are complete.
 
-    ``previous`` is the last comparable run or None; ``series`` maps (system, host) to ``History.series(system, host)``.
+    ``previous`` is the last comparable run or None; ``series`` maps (system, environment, host) to what ``History.series`` gives.
     Raises InvalidInput for a run id that is no file name, OSError when the folder cannot be written.
     """
     run_id = view.get("run_id")

@@ -26,8 +26,8 @@ _LARGEST = 1e18
 
 _PLOTTABLE = ("s", "B", "percent", "count", "number", "")
 
-Series = Mapping[tuple[str, str], Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]]
-"""(system, host) to what ``History.series(system, host)`` returned: (check, measure) to its points."""
+Series = Mapping[Place, Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]]
+"""(system, environment, host) to what ``History.series`` returned for it: (check, measure) to its points."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def collect(view: Mapping[str, Any], series: Series) -> list[Trend]:
     """Every course of a measure in this run with at least two points, in the order of the view."""
     found: list[Trend] = []
     for place, host in places(view):
-        history = as_dict(series.get((place[0], place[2])))
+        history = as_dict(series.get(place))
         for check in as_dicts(host.get("checks")):
             found.extend(_trends(view, place, check, history))
     return found
@@ -97,7 +97,7 @@ def _trends(view: Mapping[str, Any], place: Place, check: Mapping[str, Any], his
         if unit not in _PLOTTABLE or not points:
             continue
         if _drawable(value) and at is not None and not any(point.get("run_id") == view.get("run_id") for point in past):
-            points.append(Point(at, float(value), status_of(check)))
+            points = _in_order([*points, Point(at, float(value), status_of(check))])
         limits = [limit for limit in as_dicts(check.get("limits")) if limit.get("measure") == measure]
         bounds = tuple(_bounds(limits, unit))
         if len(bounds) == len(limits) > 0:
@@ -124,6 +124,10 @@ def _points(past: Iterable[Mapping[str, Any]]) -> list[Point]:
         at, value = seconds_of(entry.get("at")), entry.get("value")
         if at is not None and _drawable(value):
             points.append(Point(at, float(value), status_of(entry)))
+    return _in_order(points)
+
+
+def _in_order(points: Iterable[Point]) -> list[Point]:
     return sorted(points, key=lambda point: point.at)
 
 

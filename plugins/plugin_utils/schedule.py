@@ -136,7 +136,7 @@ def _occurrences(rrule: str, since: datetime, until: datetime) -> list[datetime]
     try:
         from dateutil.rrule import rrulestr
     except ImportError:
-        raise MissingLibrary("dateutil", "python3-dateutil", "on the controller to read runbook_schedule") from None
+        raise MissingLibrary("dateutil", "python3-dateutil", "on the controller to read runbook_schedule", "pip install python-dateutil there") from None
     parts = _parts(rrule)
     days = ";".join(f"{name}={value}" for name, value in parts.items() if name in _DAYS)
     try:

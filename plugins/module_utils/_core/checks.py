@@ -9,15 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .errors import InvalidInput
-from .limits import LEVELS, parse_limit
+from .limits import LEVELS, parse_for, parse_limit, parse_limits
 from .times import parse_instant
-from .units import parse_duration
-from .verdict import STATUSES, conclude, summarize
+from .verdict import PENDING_SEVERITY, STATUSES, conclude, judge_measures, summarize
 
 _EVERY_KIND = ("name", "limits", "severity", "for", "mute", "poll", "enabled", "baselines", "notes")
 """Keys of a check that are not its kind."""
-
-PENDING_SEVERITY = "P4"
 
 PACKAGES = {"jmespath": "python3-jmespath", "cryptography": "python3-cryptography"}
 """Python libraries that checks may need on a host, and the packages of Debian and RHEL that bring them."""
@@ -82,7 +79,7 @@ def complete(check: Mapping[str, Any], baselines: Mapping[str, float], now: floa
     wanted = [text for levels in limits.values() for text in _texts(levels)]
     needs_baseline = any(parse_limit(text).of_baseline for text in wanted)
     if check.get("for") is not None:
-        parse_duration(check["for"])
+        parse_for(check["for"])
     completed = {key: _without_expired(value, now, notes) for key, value in check.items()}
     if needs_baseline:
         completed["baselines"] = {**baselines, **(check.get("baselines") or {})}
@@ -94,7 +91,7 @@ def _texts(levels: Any) -> list[Any]:
         raise InvalidInput(f'limits: write "{levels}" as {{warning: ..., critical: ...}}')
     if levels.get("for") is not None:
         for waiting in levels["for"].values() if isinstance(levels["for"], Mapping) else [levels["for"]]:
-            parse_duration(waiting)
+            parse_for(waiting)
     found = [levels[level] for level in LEVELS if levels.get(level) is not None]
     return [text for item in found for text in (item if isinstance(item, list) else [item])]
 
@@ -115,16 +112,36 @@ def _without_expired(value: Any, now: float, notes: list[str]) -> Any:
     return {**value, "benign": kept}
 
 
-def judge(result: Mapping[str, Any], recent: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+def judge(
+    result: Mapping[str, Any], recent: Mapping[str, Sequence[Mapping[str, Any]]], schedule: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """``result`` of a health module with every ``for`` held against what earlier runs saw.
 
     ``recent`` maps a check to its earlier verdicts, oldest first: ``{at, status, crossed: ["latency:critical"]}``. What has not
     lasted long enough yet is ``pending`` and counts as a warning of the lowest severity. Without any run inside the time of
-    ``for``, nobody knows how long it has lasted, and it counts at once.
+    ``for``, nobody knows how long it has lasted, and it counts at once. ``schedule`` adds how the schedule was kept.
     """
     now = parse_instant(result["measured_at"])
-    checks = [_judge_one(check, recent.get(check["name"], ()), now) for check in result["checks"]]
+    checks = [_judge_one(check, recent.get(check["name"], ()), now) for check in result["checks"]] + schedule_checks(schedule)
     return {**result, **summarize(checks), "checks": checks, "attention": attention(checks)}
+
+
+def simple_check(name: str, kind: str, measures: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
+    """A finding made without a driver, in the shape of a check. Durations are in seconds, everything else has no unit."""
+    units = {measure: "boolean" if isinstance(value, bool) else "text" if isinstance(value, str) else "s" for measure, value in measures.items()}
+    judged = judge_measures(measures, units, parse_limits(limits, units), {})
+    shared = {"notes": [], "muted": None, "for_seconds": 0.0, "duration_seconds": 0.0, "attempts": 1}
+    return {"name": name, "kind": kind, **judged, "units": units, **shared}
+
+
+def schedule_checks(schedule: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How the schedule was kept, as run_history_info tells it, as checks: what was missed, late or took too long is a warning."""
+    checks = []
+    for entry in schedule:
+        check = simple_check(f"schedule of {entry['playbook']}", "schedule", {"last_run": entry["status"]}, {"last_run": {"warning": "!= on_time"}})
+        hint = f"it was due at {entry['due_at']} and may take {entry['expected_minutes']:g} min: see whether the scheduler runs it"
+        checks.append(check if check["status"] == "ok" else {**check, "hint": hint})
+    return checks
 
 
 def attention(checks: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -28,10 +28,10 @@ class MissingLibrary(RunbookError):
 
     code = "missing_library"
 
-    def __init__(self, library: str, package: str, why: str) -> None:
+    def __init__(self, library: str, package: str, why: str, hint: str = "") -> None:
         super().__init__(
             f"the Python library {library} is needed {why}",
-            f"install it there (Debian package {package}), or set runbook_manage_libraries: true",
+            hint or f"install it there (Debian package {package}), or set runbook_manage_libraries: true",
         )
         self.library = library
         self.package = package

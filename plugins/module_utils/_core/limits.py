@@ -22,6 +22,7 @@ from .units import is_number, parse_duration, parse_quantity
 
 LEVELS = ("warning", "critical")
 SEVERITIES = ("P1", "P2", "P3", "P4")
+LONGEST_FOR = 86400.0
 DEFAULT_SEVERITY = {"critical": "P2", "warning": "P3"}
 
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
@@ -153,11 +154,19 @@ def _rules(measure: str, level: str, levels: Mapping[str, Any], unit: str) -> li
     if severity not in SEVERITIES:
         raise InvalidInput(f'limits: {measure}: unknown severity "{severity}"', f"severities are {', '.join(SEVERITIES)}")
     waiting = _per_level(measure, "for", levels, level)
-    seconds = parse_duration(waiting) if waiting is not None else 0.0
+    seconds = parse_for(waiting) if waiting is not None else 0.0
     rules = [Rule(measure, level, parse_limit(text, unit), severity, seconds) for text in (texts if isinstance(texts, list) else [texts])]
     for rule in rules:
         _check_unit(rule, unit)
     return rules
+
+
+def parse_for(text: Any) -> float:
+    """How long something must last before it counts, in seconds. Raises InvalidInput above a day, as far back as earlier runs are asked."""
+    seconds = parse_duration(text)
+    if seconds > LONGEST_FOR:
+        raise InvalidInput(f'for: "{text}" is longer than a day', "let it count sooner, or at once")
+    return seconds
 
 
 def _per_level(measure: str, key: str, levels: Mapping[str, Any], level: str) -> Any:

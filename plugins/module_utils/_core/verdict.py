@@ -17,8 +17,8 @@ from .units import format_value, is_number
 STATUSES = ("ok", "skipped", "warning", "unknown", "critical")
 """From good to bad. Unknown is worse than warning: nobody knows how bad it is."""
 
-FAIL_ON = {"critical": ("critical",), "unknown": ("critical", "unknown"), "warning": ("critical", "unknown", "warning"), "never": ()}
-"""Which statuses fail a host, by the value of ``runbook_fail_on``."""
+PENDING_SEVERITY = "P4"
+"""Of what is bad and has not lasted long enough yet."""
 
 _BAD_ANSWER = (Unreachable, Busy, VerifyFailed, TimedOut)
 _MISSING = Unmeasured("it was not in the answer")
@@ -47,6 +47,7 @@ def _judge_rule(rule: Rule, measures: Mapping[str, Any], baselines: Mapping[str,
         "severity": rule.severity,
         "for_seconds": rule.for_seconds,
         "state": rule.limit.state(value, baselines.get(rule.measure)),
+        "reason": value.reason if isinstance(value, Unmeasured) else "",
     }
 
 
@@ -63,7 +64,7 @@ def conclude(limits: Sequence[Mapping[str, Any]], measures: Mapping[str, Any], u
         level = "skipped"
     telling = [limit for limit in crossed if limit["level"] == level] or (unknown if level == "unknown" else pending)
     # of everything that is not well: one trouble more must never make the whole less urgent
-    severities = ["P4" if limit["state"] == "pending" else limit["severity"] for limit in [*crossed, *unknown, *pending]]
+    severities = [PENDING_SEVERITY if limit["state"] == "pending" else limit["severity"] for limit in [*crossed, *unknown, *pending]]
     return {
         "status": level,
         "severity": min(severities, key=SEVERITIES.index) if severities else None,
@@ -76,12 +77,12 @@ def _message(level: str, limits: Sequence[Mapping[str, Any]], measures: Mapping[
         return "" if level == "ok" else "left out in check mode"
     parts: list[str] = []
     for limit in limits:
-        name, value = limit["measure"], measures.get(limit["measure"], _MISSING)
+        name, value = limit["measure"], measures.get(limit["measure"])
         if limit["state"] in ("crossed", "pending"):
             waiting = f", not yet for {format_value(limit['for_seconds'], 's')}" if limit["state"] == "pending" else ""
             part = f"{name} is {format_value(value, units.get(name, ''))} ({limit['level']}: {limit['limit']}{waiting})"
-        elif isinstance(value, Unmeasured):
-            part = f"{name} could not be measured: {value.reason}"
+        elif limit.get("reason"):
+            part = f"{name} could not be measured: {limit['reason']}"
         else:
             part = f"{name} is {format_value(value)}, which cannot be held against {limit['limit']}"
         if part not in parts:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import Any
 
@@ -46,7 +47,7 @@ def _disk(mount: str) -> dict[str, Any]:
         raise RunbookError(f"the file system at {mount} may not be looked at", "run the check with become: true") from None
     except OSError as error:
         raise Unreachable(f"the file system at {mount} cannot be read: {error.strerror}", "see whether it is mounted") from None
-    if not os.path.ismount(mount):
+    if os.path.realpath(mount) not in _mount_points():
         raise VerifyFailed(f"{mount} is not a mount point: its figures would be those of another file system", "see whether it is mounted (findmnt)")
     used = found.f_blocks - found.f_bfree
     usable = used + found.f_bavail
@@ -56,6 +57,12 @@ def _disk(mount: str) -> dict[str, Any]:
     if found.f_files:
         measures["inodes_used_percent"] = round(100 * (found.f_files - found.f_ffree) / found.f_files, 2)
     return measures
+
+
+def _mount_points() -> set[str]:
+    """Also bind mounts of the same file system, which os.path.ismount does not see. Blanks are written as octal numbers there."""
+    fields = [line.split()[4] for line in _lines("/proc/self/mountinfo")]
+    return {re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), field) for field in fields}
 
 
 def _memory() -> dict[str, Any]:
@@ -91,5 +98,5 @@ def _jiffies() -> list[int]:
 
 
 def _lines(path: str) -> list[str]:
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return file.read().splitlines()

@@ -22,6 +22,7 @@ from .._core.probe import Probe, Unmeasured
 from .._core.times import parse_instant
 from ._connect import connect, resolve
 from ._time_left import TimeLeft
+from ._tls_context import trusting, verifying
 
 MEASURES = {"status_code": "number", "latency": "s", "size": "B"}
 
@@ -125,7 +126,8 @@ class _Request:
             following = _checked(urljoin(target.geturl(), answer.headers["Location"]))
         except (InvalidInput, ValueError):
             raise VerifyFailed(f"{self._options['url']} redirects to what is no http or https address", "see its configuration") from None
-        if _origin(following) not in (_origin(target), ("https", target.hostname, 443)):  # another port is another service
+        to_https = _origin(target) == ("http", target.hostname, 80) and _origin(following) == ("https", target.hostname, 443)
+        if _origin(following) != _origin(target) and not to_https:  # another port is another service
             raise VerifyFailed(
                 f"{self._options['url']} redirects to {following.scheme}://{following.netloc}, which is not followed",
                 "give that address if it is what should be checked",
@@ -162,6 +164,9 @@ class _Request:
             raise VerifyFailed(f"{self._options['url']} broke off {response.length} bytes before the end of its answer", "see its log")
         return _Answer(response.status, response.headers, body)
 
+    def _context(self) -> ssl.SSLContext:
+        return verifying(self._options.get("ca_path")) if self._options["validate_certs"] else trusting()
+
     def _connect(self, target: SplitResult) -> socket.socket:
         host, port = target.hostname or "", _port(target)
         addresses = resolve(host, port, self._left)
@@ -172,7 +177,7 @@ class _Request:
             if target.scheme != "https":
                 return plain
             plain.settimeout(self._left.timeout())
-            return _context(self._options).wrap_socket(plain, server_hostname=host)
+            return self._context().wrap_socket(plain, server_hostname=host)
         except BaseException:
             plain.close()
             raise
@@ -205,19 +210,6 @@ def _refuse_metadata(address: str) -> None:
     found = getattr(given, "ipv4_mapped", None) or given
     if found.is_link_local or str(found) in _CLOUD_ADDRESSES:
         raise InvalidInput(f"{address} is a link-local address or one of a cloud's own, which are never requested")
-
-
-def _context(options: Mapping[str, Any]) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=options.get("ca_path"))
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidInput(f"ca_path {options.get('ca_path')} cannot be read: {error}") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # on from Python 3.13: the verdict must not depend on the Python of the host
-    if not options["validate_certs"]:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _reading(name: str, wanted: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
-    """Count the processes of this ``name``, with a command line that matches ``pattern``, or with the number in ``pid_file``.
+    """Count the processes of this ``name``, with a command line that matches ``pattern``, with the number in ``pid_file``.
 
     ``age`` is that of the oldest; the sums of none are 0. Ansible itself does not count; ``cpu_percent`` takes half a second.
     Raises InvalidInput, VerifyFailed (no number in the pid file), RunbookError (other users' processes are hidden).
@@ -58,22 +58,27 @@ def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
 
 
 def _choice(options: dict[str, Any]) -> Callable[[Process], bool]:
+    """All that is asked for must hold: a number from an old pid file may by now belong to another program."""
+    wanted: list[Callable[[Process], bool]] = []
     if options.get("pid_file"):
         number = _number(options["pid_file"])
-        return lambda process: process.pid == number
-    own = _proc.ourselves()
+        wanted.append(lambda process: process.pid == number)
     if options.get("name"):
-        name = options["name"]
-        return lambda process: process.pid not in own and _has_name(process, name)
+        wanted.append(lambda process: _has_name(process, options["name"]))
+    if options.get("pattern"):
+        wanted.append(_by_pattern(options["pattern"]))
+    own = () if options.get("pid_file") else _proc.ourselves()
+    return lambda process: process.pid not in own and all(holds(process) for holds in wanted)
+
+
+def _by_pattern(text: str) -> Callable[[Process], bool]:
     try:
-        pattern = re.compile(options["pattern"])
+        pattern = re.compile(text)
     except re.error as error:
-        raise InvalidInput(f'process: pattern "{options["pattern"]}" is not a regular expression: {error}', "correct it") from None
+        raise InvalidInput(f'process: pattern "{text}" is not a regular expression: {error}', "correct it") from None
     # Ansible's command lines hold paths and names of the inventory, which are just what patterns look for
-    any_command = "ansib" in options["pattern"].lower()
-    return lambda process: (
-        process.pid not in own and pattern.search(" ".join(process.argv)) is not None and (any_command or not _proc.is_ansible(process))
-    )
+    any_command = "ansib" in text.lower()
+    return lambda process: pattern.search(" ".join(process.argv)) is not None and (any_command or not _proc.is_ansible(process))
 
 
 def _number(pid_file: str) -> int | None:

@@ -65,6 +65,8 @@ def _figures(connection: sqlite3.Connection, path: str) -> dict[str, Any]:
 def _writable(path: str, left: TimeLeft) -> bool:
     """Whether the write lock can be had in time; it is given back at once."""
     left.timeout()  # without any time even a free lock would look taken
+    if os.statvfs(path).f_flag & os.ST_RDONLY:  # after disk errors the kernel mounts a file system so
+        return False
     try:
         with opened(path, left.deadline, mode="rw") as connection:
             connection.execute("BEGIN IMMEDIATE")

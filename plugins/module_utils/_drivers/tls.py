@@ -16,6 +16,7 @@ from ._certificates import Certificate, in_acme, in_der, in_pem, library
 from ._connect import connect, resolve
 from ._read import read_regular
 from ._time_left import TimeLeft
+from ._tls_context import trusting, verifying
 
 MEASURES = {
     "expires_in": "s",
@@ -60,10 +61,10 @@ def _endpoint(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
     _check_name(options.get("server_name") or options["host"])
     problem = ""
     try:
-        shown, protocol = _handshake(options, _verifying(options.get("ca_path")), left)
+        shown, protocol = _handshake(options, verifying(options.get("ca_path")), left)
     except ssl.SSLCertVerificationError as error:
         problem = error.verify_message.rstrip(".")
-        shown, protocol = _handshake(options, _reading(), left)
+        shown, protocol = _handshake(options, trusting(), left)
     found = _summary([in_der(shown, f"what {where} shows")], probe.now)
     return {**found, "trusted": not problem, "problem": problem, "protocol": protocol}
 
@@ -91,29 +92,6 @@ def _handshake(options: dict[str, Any], context: ssl.SSLContext, left: TimeLeft)
 def _check_name(name: str) -> None:
     """Tried on no connection, since one would be left open by the refusal."""
     try:
-        _reading().wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+        trusting().wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
     except (ValueError, TypeError) as error:
         raise InvalidInput(f'tls: no server can be asked for as "{name}": {error}', "correct server_name or host") from None
-
-
-def _verifying(ca_path: str | None) -> ssl.SSLContext:
-    system = ssl.get_default_verify_paths()
-    if not ca_path and not system.cafile and not (system.capath and os.listdir(system.capath)):
-        raise RunbookError("this host knows no certificate authority to verify with", "install ca-certificates there, or set ca_path")
-    try:
-        context = ssl.create_default_context(cafile=ca_path)
-    except OSError as error:  # also ssl.SSLError
-        raise InvalidInput(f"tls: ca_path {ca_path} cannot be used: {error}", "give a readable PEM file of the authority") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # On from Python 3.13: the verdict must not depend on the Python of the host that asks.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
-
-
-def _reading() -> ssl.SSLContext:
-    """Takes any certificate, only to read what a server shows that failed verification."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._core.errors import InvalidInput
-from .._core.limits import DEFAULT_SEVERITY, Rule, did_you_mean, parse_limits
+from .._core.limits import DEFAULT_SEVERITY, Rule, did_you_mean, parse_for, parse_limits
 from .._core.probe import Deadline, DeadlinePassed, Probe
 from .._core.times import parse_instant, rfc3339
-from .._core.units import is_number, parse_duration
+from .._core.units import is_number
 from .._core.verdict import apply_mute, judge_error, judge_measures, summarize
 from .kinds import KINDS, Kind
 
@@ -77,7 +77,7 @@ def _task(check: Mapping[str, Any], connections: Mapping[str, Any]) -> Task:
     kind, options = KINDS[name], check[name]
     _check_numbers(check, name)
     if check.get("for") is not None:
-        parse_duration(check["for"])
+        parse_for(check["for"])
     if check.get("mute"):
         parse_instant(check["mute"]["until"], "UTC")
     wanted = options.get("connection")
@@ -177,7 +177,7 @@ class Runner:
         if task.options.get("validate_certs") is False:
             notes.append("certificates are not verified (validate_certs: false)")
         result = {"name": task.name, "kind": task.kind, **judged, "units": units, "notes": notes}
-        waiting = parse_duration(task.spec["for"]) if task.spec.get("for") else 0.0
+        waiting = parse_for(task.spec["for"]) if task.spec.get("for") else 0.0
         result.update(duration_seconds=round(seconds, 3), attempts=attempts, for_seconds=waiting)
         return apply_mute(result, task.spec.get("mute"), self._now)
 

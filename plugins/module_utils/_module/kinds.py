@@ -168,7 +168,7 @@ KINDS: dict[str, Kind] = {
     "process": Kind(
         _process,
         {"name": {"type": "str"}, "pattern": {"type": "str"}, "pid_file": {"type": "path"}, "user": {"type": "str"}},
-        {"mutually_exclusive": [["name", "pattern", "pid_file"]], "required_one_of": [["name", "pattern", "pid_file"]]},
+        {"mutually_exclusive": [["name", "pattern"]], "required_one_of": [["name", "pattern", "pid_file"]]},
         defaults=lambda options: {"count": {"critical": "< 1"}},
     ),
     "systemd": Kind(_systemd, {"unit": {"type": "str"}, "benign": _BENIGN, **_timeout()}, defaults=_default_systemd),

@@ -11,23 +11,20 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._core.checks import PACKAGES
-from .._core.limits import parse_limits
+from .._core.checks import PACKAGES, simple_check
 from .._core.times import parse_instant, rfc3339
-from .._core.verdict import judge_measures, summarize
-
-_UNITS = {"installed": "boolean", "skew": "s", "version": "text"}
+from .._core.verdict import summarize
 
 
 def look(params: Mapping[str, Any]) -> dict[str, Any]:
     """The result of ``preflight_info`` for validated parameters."""
     now = time.time()
     missing = [name for name in params["libraries"] if not _installed(name)]
-    checks = [_check("python", {"version": platform.python_version()}, {})]
+    checks = [simple_check("python", "preflight", {"version": platform.python_version()}, {})]
     checks += [_library(name, name not in missing) for name in params["libraries"]]
     if params.get("controller_time"):
         skew = abs(now - parse_instant(params["controller_time"]))
-        checks.append(_check("clock", {"skew": round(skew, 1)}, {"skew": {"warning": f"> {params['clock_seconds']} s"}}))
+        checks.append(simple_check("clock", "preflight", {"skew": round(skew, 1)}, {"skew": {"warning": f"> {params['clock_seconds']} s"}}))
     return {
         "changed": False,
         **summarize(checks),
@@ -50,12 +47,5 @@ def _packages(libraries: Sequence[str]) -> list[str]:
 
 def _library(name: str, installed: bool) -> dict[str, Any]:
     hint = f"install {_packages([name])[0]} there, or set runbook_manage_libraries: true"
-    check = _check(f"library {name}", {"installed": installed}, {"installed": {"warning": "!= true"}})
+    check = simple_check(f"library {name}", "preflight", {"installed": installed}, {"installed": {"warning": "!= true"}})
     return check if installed else {**check, "hint": hint}
-
-
-def _check(name: str, measures: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
-    judged = judge_measures(measures, _UNITS, parse_limits(limits, _UNITS), {})
-    units = {measure: _UNITS[measure] for measure in measures}
-    return {"name": name, "kind": "preflight", **judged, "units": units, "notes": [], "muted": None, "for_seconds": 0.0,
-            "duration_seconds": 0.0, "attempts": 1}  # fmt: skip

@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.tradeops.runbook.plugins.action.ledger_verify_info import ActionModule
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import STATUSES
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places
 
 from ..plugin_utils.recorded import KEY, run_id, seal
@@ -51,13 +52,22 @@ def test_a_sound_history(where: Places) -> None:
     assert {key: result[key] for key in ("changed", "status", "problems", "runs", "events", "anchors")} == {
         "changed": False, "status": "ok", "problems": [], "runs": 2, "events": 4, "anchors": 3,
     }  # fmt: skip
-    assert result["summary"] == "1 check: 1 ok"
+    assert result["summary"] == "2 runs, 4 events and 3 anchors verified: nothing was changed"
     assert result["checks"][0]["measures"] == {"runs": 2, "events": 4, "anchors": 3, "problems": 0}
 
 
-def test_no_history_is_sound_until_an_anchor_speaks_of_one(where: Places) -> None:
+def test_an_empty_history_proves_nothing(where: Places) -> None:
+    for _attempt in ("without a database", "with an empty one"):
+        result = verify(where)
+        assert (result["status"], result["runs"], result["problems"]) == ("unknown", 0, [])
+        assert result["summary"] == f"nothing was verified: there is no sealed run in {where.history}"
+        assert "RUNBOOK_HISTORY_DIR" in result["checks"][0]["hint"]
+        History(where).close()
+
+
+def test_no_history_is_critical_when_an_anchor_speaks_of_one(where: Places) -> None:
     shutil.rmtree(where.history)
-    assert (verify(where)["status"], verify(where)["runs"]) == ("ok", 0)
+    assert verify(where)["status"] == "unknown"
     result = verify(where, anchors=["3:0123456789abcdef"])
     assert (result["status"], kinds(result)) == ("critical", ["history_missing"])
     assert not where.history.exists()
@@ -85,6 +95,7 @@ def test_tampering_is_critical_and_every_problem_is_told(where: Places) -> None:
     db.close()
     result = verify(where)
     assert result["status"] == "critical"
+    assert result["summary"] == f"1 run, 2 events and 0 anchors verified: {len(result['problems'])} problems"
     assert {"event_changed", "table_changed", "journal_changed"} <= set(kinds(result))
     assert result["checks"][0]["message"].endswith(f"and {len(result['problems']) - 1} more")
 

@@ -12,10 +12,11 @@ import pytest
 
 from ansible_collections.tradeops.runbook.plugins.action.run_history_info import ActionModule
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import rfc3339
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import JournalFile
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places
 
-from ..plugin_utils.recorded import START, chained, check, checks, hosts, run_id, seal, started
+from ..plugin_utils.recorded import START, chained, check, checks, hosts, raising, run_id, seal, started
 from .asked import ask
 
 EVERY_MINUTE = {"playbook": "daily", "rrule": "FREQ=DAILY;BYHOUR=2;BYMINUTE=16", "expected_minutes": 5}
@@ -36,16 +37,19 @@ def fill(where: Places, runs: int = 6) -> None:
 
 def test_without_a_history_everything_is_empty(where: Places) -> None:
     result = ask(ActionModule, history_dir=str(where.history), hosts=["app"], schedule=[EVERY_MINUTE])
-    assert {key: result[key] for key in ("changed", "runs", "baselines", "recent", "trend", "schedule")} == {
-        "changed": False, "runs": [], "baselines": {"app": {}}, "recent": {"app": {}}, "trend": {"app": {}}, "schedule": [],
+    assert {key: result[key] for key in ("changed", "runs", "baselines", "recent", "schedule")} == {
+        "changed": False, "runs": [], "baselines": {"app": {}}, "recent": {"app": {}}, "schedule": [],
     }  # fmt: skip
+    assert "trend" not in result
+    assert ask(ActionModule, history_dir=str(where.history), hosts=["app"], trends=True)["trend"] == {"app": {}}
     assert not where.history.exists()
 
 
 def test_all_hosts_at_once(where: Places) -> None:
     fill(where)
     several = ["app", {"name": "db", "system": "tft", "environment": "staging"}, "stranger"]
-    result = ask(ActionModule, history_dir=str(where.history), hosts=several, system="nextrade", runs=2, now=START + 60, schedule=[EVERY_MINUTE])
+    asked = {"hosts": several, "system": "nextrade", "runs": 2, "now": START + 60, "schedule": [EVERY_MINUTE], "trends": True}
+    result = ask(ActionModule, history_dir=str(where.history), **asked)
     assert [run["run_id"] for run in result["runs"]] == [run_id(6), run_id(5)]
     assert result["baselines"] == {"app": {"api": {"latency": 3.5}}, "db": {"api": {"latency": 3.5}}, "stranger": {}}
     assert {host: len(found.get("api", [])) for host, found in result["recent"].items()} == {"app": 6, "db": 6, "stranger": 0}
@@ -67,6 +71,38 @@ def test_a_run_under_way_counts_for_the_schedule(where: Places) -> None:
         result = ask(ActionModule, history_dir=str(where.history), now=START + 60, schedule=[EVERY_MINUTE], **({"system": system} if system else {}))
         assert [(entry["status"], entry["run_id"]) for entry in result["schedule"]] == [("on_time", run_id(7))]
     own.close()
+
+
+def test_nobody_pays_for_what_was_not_asked(where: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(where)
+    monkeypatch.setattr(History, "open_runs", raising(AssertionError("no schedule was given")))
+    monkeypatch.setattr(History, "trends", raising(AssertionError("no trends were asked for")))
+    result = ask(ActionModule, history_dir=str(where.history), hosts=["app"])
+    assert (result["schedule"], "trend" in result, len(result["runs"])) == ([], False, 6)
+
+
+def test_runs_and_the_schedule_are_of_the_environment(where: Places) -> None:
+    seal(where, 1, hosts(app="nextrade/production"))
+    seal(where, 2, hosts(app="nextrade/staging"), at=START + 60)
+
+    def asked(environment: str) -> tuple[list[str], list[str]]:
+        options = {"system": "nextrade", "environment": environment, "now": START + 120, "schedule": [EVERY_MINUTE]}
+        result = ask(ActionModule, history_dir=str(where.history), **options)
+        return [run["run_id"] for run in result["runs"]], [entry["run_id"] for entry in result["schedule"]]
+
+    assert (asked("production"), asked("staging")) == (([run_id(1)], [run_id(1)]), ([run_id(2)], [run_id(2)]))
+
+
+def test_nothing_is_missed_before_the_first_run_on_the_same_system_and_environment(where: Places) -> None:
+    seal(where, 1, hosts(app="nextrade/production"), at=START - 30 * 86400)
+    seal(where, 2, hosts(app="nextrade/staging"), at=START + 600)
+
+    def missed(**place: str) -> list[str]:
+        result = ask(ActionModule, history_dir=str(where.history), now=START + 7200, schedule=[{**EVERY_MINUTE, "playbook": "weekly"}], **place)
+        return [entry["status"] for entry in result["schedule"]]
+
+    assert missed(system="nextrade", environment="production") == ["missed"]
+    assert (missed(system="nextrade", environment="staging"), missed(system="new")) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.checks import attention, complete, judge, merge, needed_libraries
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.checks import (
+    attention,
+    complete,
+    judge,
+    merge,
+    needed_libraries,
+    schedule_checks,
+)
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import rfc3339
 
@@ -207,3 +214,27 @@ def test_attention_names_what_is_not_well_worst_first() -> None:
     checks = [check(status=status, name=status, hint="") for status in ("warning", "ok", "unknown", "skipped", "critical")]
     assert attention(checks) == ["critical P1 critical: m", "unknown P1 unknown: m", "warning P1 warning: m"]
     assert attention([check()]) == ["critical P1 a: m (h)"]
+
+
+def test_how_the_schedule_was_kept_becomes_checks() -> None:
+    rows = [
+        {"playbook": "daily", "status": "on_time", "due_at": "2026-11-20T13:00:00Z", "expected_minutes": 5.0},
+        {"playbook": "backup", "status": "missed", "due_at": "2026-11-20T12:00:00Z", "expected_minutes": 2.0},
+    ]
+    kept, missed = schedule_checks(rows)
+    assert (kept["status"], kept["hint"]) == ("ok", "")
+    assert (missed["name"], missed["status"], missed["severity"]) == ("schedule of backup", "warning", "P3")
+    assert "2026-11-20T12:00:00Z" in missed["hint"] and missed["message"] == "last_run is missed (warning: != on_time)"
+
+
+def test_a_pending_limit_leaves_the_reason_of_another_one() -> None:
+    limits = [
+        {"measure": "a", "level": "critical", "limit": "> 5", "severity": "P2", "for_seconds": 0.0, "state": "unknown", "reason": "it hid"},
+        {"measure": "b", "level": "warning", "limit": "> 1", "severity": "P3", "for_seconds": 600.0, "state": "crossed", "reason": ""},
+    ]
+    check = {"name": "x", "status": "unknown", "limits": limits, "measures": {"a": None, "b": 2}, "units": {}, "notes": [], "severity": "P2",
+             "for_seconds": 0.0, "muted": None, "hint": ""}  # fmt: skip
+    earlier = [{"at": "2026-11-20T12:59:00Z", "status": "ok", "crossed": []}]
+    judged = judge({"measured_at": "2026-11-20T13:00:00Z", "checks": [check]}, {"x": earlier})["checks"][0]
+    assert [limit["state"] for limit in judged["limits"]] == ["unknown", "pending"]
+    assert "a could not be measured: it hid" in judged["message"]

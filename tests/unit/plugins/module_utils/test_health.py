@@ -79,7 +79,7 @@ def test_the_shape_of_the_result(driver: Driver) -> None:
         "name": "a", "kind": "fake", "status": "critical", "severity": "P2", "message": "load is 9 (critical: > 5)", "hint": "",
         "measures": {"load": 9, "extra": "x"}, "units": {"load": "number", "extra": "number"}, "attempts": 1, "notes": ["n"], "muted": None,
         "for_seconds": 3600.0, "limits": [
-            {"measure": "load", "level": "critical", "limit": "> 5", "severity": "P2", "for_seconds": 300.0, "state": "crossed"}]}  # fmt: skip
+            {"measure": "load", "level": "critical", "limit": "> 5", "severity": "P2", "for_seconds": 300.0, "state": "crossed", "reason": ""}]}  # fmt: skip
 
 
 def test_many_checks_keep_their_order_and_share_the_workers(driver: Driver) -> None:

@@ -254,3 +254,9 @@ def test_nearest_word(word: str, known: list[str]) -> None:
     answer = did_you_mean(word, known)
     assert answer == "" or any(answer == f'; did you mean "{name}"?' for name in known)
     assert did_you_mean(word, [word]) == f'; did you mean "{word}"?'
+
+
+@pytest.mark.parametrize("text", ["2 d", "25 h", "0 s", "10", None, True])
+def test_what_for_cannot_be(text: Any) -> None:
+    with pytest.raises(InvalidInput):
+        parse_limits({"latency": {"critical": "> 5 s", "for": text if text is not None else "x"}}, {"latency": "s"})

@@ -64,7 +64,7 @@ def make_points(values: Iterable[Any], statuses: Iterable[str] = (), first_day: 
 
 def make_series(check: str = "api answers", measure: str = "latency", host: str = "app", values: Iterable[Any] = (1, 2, 3)) -> dict[Any, Any]:
     """The history of one measure, as write_report takes it."""
-    return {("nextrade", host): {(check, measure): make_points(values)}}
+    return {("nextrade", "production", host): {(check, measure): make_points(values)}}
 
 
 class Page(HTMLParser):

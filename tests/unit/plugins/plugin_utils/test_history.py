@@ -20,7 +20,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.times impor
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import history as history_module
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import journal
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_queries import HostPlace
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_queries import HostPlace, Wanted
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_schema import MIGRATIONS
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places, make_key
 
@@ -63,7 +63,7 @@ def test_a_sealed_run_is_all_there(where: Places) -> None:
         assert history.recent(APP, 60, START) == {
             "api": [{"at": "2026-11-20T02:16:00Z", "status": "critical", "crossed": ["latency:warning", "latency:critical"]}]
         }
-        assert history.series("nextrade", "app") == {
+        assert history.series(APP) == {
             ("api", name): [{"at": "2026-11-20T02:16:00Z", "value": value, "status": "critical", "run_id": run_id(1)}]
             for name, value in (("latency", 0.2), ("status_code", 200.0))
         }
@@ -310,7 +310,7 @@ def test_runs_can_be_narrowed(where: Places) -> None:
     with History(where) as history:
 
         def ask(**how: Any) -> list[int]:
-            return [int(run["run_id"][-1]) for run in history.runs(**how)]
+            return [int(run["run_id"][-1]) for run in history.runs(how.pop("limit", 20), Wanted(**how))]
 
         assert (ask(), ask(limit=2), ask(playbook="weekly"), ask(system="nextrade"), ask(system="nextrade", limit=1)) == (
             [3, 2, 1],
@@ -319,7 +319,12 @@ def test_runs_can_be_narrowed(where: Places) -> None:
             [3, 1],
             [3],
         )
+        assert (ask(environment="production"), ask(system="nextrade", environment="staging")) == ([2, 1], [3])
+        assert ask(system="tft", environment="staging") == []
         assert history.first_run_at() == "2026-11-20T02:16:00Z"
+        assert history.first_run_at(Wanted(system="nextrade", environment="staging")) == "2026-11-20T02:18:00Z"
+        assert history.first_run_at(Wanted("daily", "tft")) == "2026-11-20T02:17:00Z", "of whichever playbook"
+        assert history.first_run_at(Wanted(system="other")) is None
 
 
 def test_the_run_before_is_of_the_same_playbook_and_system_and_came_to_its_end(where: Places) -> None:
@@ -353,7 +358,7 @@ def test_a_baseline_is_the_median_of_good_runs(where: Places) -> None:
 def test_check_mode_moves_nothing(where: Places) -> None:
     seal_hourly(where, [(0.1, "ok")] * 6, check_mode=True)
     with History(where) as history:
-        assert (history.baselines(APP), history.recent(APP, 1e9, START), history.trends(APP), history.series("nextrade", "app")) == ({}, {}, {}, {})
+        assert (history.baselines(APP), history.recent(APP, 1e9, START), history.trends(APP), history.series(APP)) == ({}, {}, {}, {})
         assert len(history.runs()) == 6
 
 
@@ -376,12 +381,46 @@ def test_a_trend_is_a_slope_per_day(where: Places) -> None:
 def test_a_series_keeps_its_newest_points(where: Places) -> None:
     seal_hourly(where, [(float(number), "ok") for number in range(6)])
     with History(where) as history:
-        assert [point["value"] for point in history.series("nextrade", "app", limit=3)["api", "latency"]] == [3.0, 4.0, 5.0]
+        assert [point["value"] for point in history.series(APP, limit=3)["api", "latency"]] == [3.0, 4.0, 5.0]
+
+
+def test_an_old_run_is_held_against_what_was_known_then(where: Places) -> None:
+    seal_hourly(where, [(float(number), "ok") for number in range(70)])
+    with History(where) as history:
+        view = history.view(run_id(3))
+        assert view
+        _previous, series = history.context(view)
+    assert [point["value"] for point in series["nextrade", "production", "app"]["api", "latency"]] == [0.0, 1.0, 2.0]
+
+
+def test_a_host_whose_clock_is_ahead_keeps_its_own_point(where: Places) -> None:
+    for number in (1, 2):
+        at = START + number * HOUR
+        seal(where, number, hosts(app="nextrade/production"), checks(measured(float(number)), measured_at=rfc3339(at + 600)), at=at)
+    with History(where) as history:
+        view = history.view(run_id(1))
+        assert view
+        _previous, series = history.context(view)
+    assert [point["value"] for point in series["nextrade", "production", "app"]["api", "latency"]] == [1.0]
+
+
+def test_environments_are_not_mixed(where: Places) -> None:
+    for number, place in enumerate(("nextrade/production", "nextrade/staging", "nextrade/"), 1):
+        at = START + number * HOUR
+        seal(where, number, hosts(app=place), checks(measured(float(number)), measured_at=rfc3339(at)), at=at)
+    with History(where) as history:
+        for number, environment in enumerate(("production", "staging", ""), 1):
+            view = history.view(run_id(number))
+            assert view
+            _previous, series = history.context(view)
+            assert {place: [point["value"] for point in found["api", "latency"]] for place, found in series.items()} == {
+                ("nextrade", environment, "app"): [float(number)]
+            }
 
 
 def test_instants_that_are_none_fall_back_to_the_start(where: Places) -> None:
     seal(where, 1, checks(measured(0.1), measured_at="yesterday"))
     with History(where) as history:
-        assert history.series("unassigned", "app")["api", "latency"][0]["at"] == "2026-11-20T02:16:00Z"
+        assert history.series(HostPlace("app", "unassigned", ""))["api", "latency"][0]["at"] == "2026-11-20T02:16:00Z"
         assert json.dumps(history.view(run_id(1)))
         assert history.view(run_id(9)) is None

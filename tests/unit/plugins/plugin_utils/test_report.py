@@ -129,7 +129,7 @@ def test_exact_values_stand_behind_the_short_ones(tmp_path: Path) -> None:
 def test_no_text_of_a_host_can_act(tmp_path: Path, text: str) -> None:
     previous = make_view(make_host(text, [make_check(text)]), run_id=text, started_at=text)
     previous["systems"][0].update(name=text, environment=text)
-    series = {(text, text): {(text, text): make_points([1, 2, 3]), (text, "latency"): make_points([1, 2, 3])}}
+    series = {(text, text, text): {(text, text): make_points([1, 2, 3]), (text, "latency"): make_points([1, 2, 3])}}
     page, html, data = written(tmp_path, full_view(lambda: text), previous, series)
     inert(page, html)
     assert "1337" not in html, "a template in the data was rendered"
@@ -223,7 +223,7 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_plots_beyond_the_first_are_folded_and_beyond_the_last_only_counted(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     checks = [make_check(f"check {index}") for index in range(40)]
-    series = {("nextrade", "app"): {(check["name"], "latency"): make_points([1, 2, 3]) for check in checks}}
+    series = {("nextrade", "production", "app"): {(check["name"], "latency"): make_points([1, 2, 3]) for check in checks}}
     page, html, _data = written(tmp_path, make_view(make_host(checks=checks)), None, series)
     assert html.count('<svg class="plot"') == report.MOST_PLOTS == 36
     assert "24 more plots" in page.words and "4 more measures with a course" in page.words
@@ -251,7 +251,8 @@ def test_500_checks_stay_small_and_quick(tmp_path: Path) -> None:
     checks = [make_check(f"check {index}", "critical" if index % 50 == 7 else "ok", message="status_code is 502") for index in range(25)]
     hosts = [make_host(f"node{number:02d}", checks) for number in range(20)]
     values = make_points(range(12))
-    series = {("nextrade", host["name"]): {(check["name"], measure): values for check in checks for measure in check["measures"]} for host in hosts}
+    courses = {(check["name"], measure): values for check in checks for measure in check["measures"]}
+    series = {("nextrade", "production", host["name"]): courses for host in hosts}
     start = time.process_time()
     _page, html, _data = written(tmp_path, make_view(*hosts), make_view(*hosts), series)
     assert time.process_time() - start < 10

@@ -13,6 +13,7 @@ from ansible_collections.tradeops.runbook.tests.unit.plugins.plugin_utils.report
     RUN, make_check, make_host, make_limit, make_points, make_series, make_view,
 )  # fmt: skip
 
+APP = ("nextrade", "production", "app")
 VIEW = make_view(make_host(checks=[make_check()]))
 
 
@@ -28,22 +29,32 @@ def test_the_present_run_is_the_last_point_when_the_history_has_it_not() -> None
 
 def test_the_present_run_is_not_counted_twice() -> None:
     series = make_series(values=[3, 2])
-    series["nextrade", "app"]["api answers", "latency"][-1]["run_id"] = RUN
+    series["nextrade", "production", "app"]["api answers", "latency"][-1]["run_id"] = RUN
     assert [point.value for point in collect(VIEW, series)[0].points] == [3.0, 2.0]
 
 
 def test_points_are_in_order_of_time_and_only_numbers() -> None:
     series = make_series(values=[5, None, "7", math.nan, True, 9])
-    series["nextrade", "app"]["api answers", "latency"].reverse()
+    series["nextrade", "production", "app"]["api answers", "latency"].reverse()
     assert [point.value for point in collect(VIEW, series)[0].points] == [5.0, 9.0, 1.25]
 
 
+def test_the_present_run_stands_at_its_own_time_among_later_points() -> None:
+    later = {"at": "2026-11-21T02:15:00Z", "value": 2, "status": "ok"}
+    series = {APP: {("api answers", "latency"): [*make_points([3]), later]}}
+    assert [point.value for point in collect(VIEW, series)[0].points] == [3.0, 1.25, 2.0]
+
+
+def test_another_environment_is_another_course() -> None:
+    assert collect(VIEW, {("nextrade", "staging", "app"): {("api answers", "latency"): make_points([1, 2, 3])}}) == []
+
+
 def test_a_long_course_is_cut_to_the_latest() -> None:
-    series = {("nextrade", "app"): {("api answers", "latency"): make_points(range(28)) * 5}}
+    series = {APP: {("api answers", "latency"): make_points(range(28)) * 5}}
     assert len(collect(VIEW, series)[0].points) == 60
 
 
-@pytest.mark.parametrize("series", [{}, {("nextrade", "other"): {}}, {("nextrade", "app"): None}, {("nextrade", "app"): {("api answers", "latency"): ["x"]}}])
+@pytest.mark.parametrize("series", [{}, {("nextrade", "production", "other"): {}}, {APP: None}, {APP: {("api answers", "latency"): ["x"]}}])
 def test_without_history_there_is_no_trend(series: Any) -> None:
     assert collect(VIEW, series) == []
 
@@ -71,12 +82,12 @@ def test_only_comparable_limits_are_bounds(limit: Any, bounds: tuple[Bound, ...]
      (6, "unknown", "warning")],
 )  # fmt: skip
 def test_a_point_has_the_colour_of_its_own_measure_and_is_never_worse_than_the_verdict(value: float, verdict: str, status: str) -> None:
-    series = {("nextrade", "app"): {("api answers", "latency"): make_points([1, 1, value], ["ok", "ok", verdict])}}
+    series = {APP: {("api answers", "latency"): make_points([1, 1, value], ["ok", "ok", verdict])}}
     assert collect(VIEW, series)[0].points[2].status == status
 
 
 def test_a_measure_with_other_limits_keeps_the_verdict_of_the_check() -> None:
-    series = {("nextrade", "app"): {("api answers", "status_code"): make_points([200, 200, 503], ["ok", "ok", "critical"])}}
+    series = {APP: {("api answers", "status_code"): make_points([200, 200, 503], ["ok", "ok", "critical"])}}
     check = make_check(limits=[make_limit("status_code", "critical", "!= 200")])
     assert [point.status for point in collect(make_view(make_host(checks=[check])), series)[0].points] == ["ok", "ok", "critical", "ok"]
 
@@ -87,5 +98,5 @@ def test_the_most_telling_come_first_and_flat_lines_without_a_bound_not_at_all()
                        limits=[make_limit("still"), make_limit("bounded"), make_limit("crossed", state="crossed")])  # fmt: skip
     history = {("api answers", name): make_points([value, value if name in ("still", "flat") else 1]) for name, value in measures.items()}
     history["api answers", "short"] = make_points([2])
-    chosen = choose(collect(make_view(make_host(checks=[check])), {("nextrade", "app"): history}))
+    chosen = choose(collect(make_view(make_host(checks=[check])), {APP: history}))
     assert [trend.measure for trend in chosen] == ["crossed", "bounded", "free", "still"]

@@ -123,6 +123,13 @@ def test_a_pid_file(start: Any, marker: str, tmp_path: Path, probe: Probe) -> No
     assert (measures["count"], measures["threads"]) == (1, 1)
 
 
+def test_a_pid_file_whose_number_belongs_to_another_program_by_now(start: Any, marker: str, tmp_path: Path, probe: Probe) -> None:
+    path = tmp_path / "pid"
+    path.write_text(str(start(*python(SLEEP, marker))), encoding="ascii")
+    assert process.measure({"pid_file": str(path), "pattern": marker}, probe)["count"] == 1
+    assert process.measure({"pid_file": str(path), "pattern": "another program"}, probe)["count"] == 0
+
+
 def test_a_stale_or_missing_pid_file_is_no_process(tmp_path: Path, probe: Probe) -> None:
     path = tmp_path / "service.pid"
     assert process.measure({"pid_file": str(path)}, probe)["count"] == 0
