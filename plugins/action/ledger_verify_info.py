@@ -14,6 +14,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import parse_anchor
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import DEFAULT_SEVERITY
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import rfc3339
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import plural
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import worst
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_action import HistoryAction
@@ -79,12 +80,8 @@ def _summary(check: dict[str, Any]) -> str:
     """How much was verified, and what came of it."""
     if check["status"] == "unknown":
         return str(check["message"])
-    runs, events, anchors, problems = (_plural(check["measures"][name], name[:-1]) for name in ("runs", "events", "anchors", "problems"))
+    runs, events, anchors, problems = (plural(check["measures"][name], name[:-1]) for name in ("runs", "events", "anchors", "problems"))
     return f"{runs}, {events} and {anchors} verified: {problems if check['measures']['problems'] else 'nothing was changed'}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _tell(problems: list[dict[str, Any]]) -> str:

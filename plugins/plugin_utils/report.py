@@ -23,10 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, RunbookError
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import plural
 
 from .charts import draw
 from .report_changes import compare
-from .report_format import plural, shorten, visible
+from .report_format import shorten, visible
+from .places import sync_folder
 from .report_page import Material, build_page
 from .report_trends import Series, Trend, choose, collect
 
@@ -138,7 +140,7 @@ def publish(files: Mapping[Path, bytes]) -> None:
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 def _stage(folder: Path, content: bytes) -> Path:
@@ -154,14 +156,6 @@ def _stage(folder: Path, content: bytes) -> Path:
         os.unlink(name)
         raise
     return Path(name)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sweep(folder: Path) -> None:

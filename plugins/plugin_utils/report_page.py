@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import STATUSES, worst
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import plural
 
 from .charts import out_of_sight
 from .charts_svg import status_bar
 from .report_changes import BAD, GROUPS, status_of
-from .report_format import NOTHING, as_dict, as_dicts, as_text, enumeration, exact, human, instant, plural, shorten
+from .report_format import NOTHING, as_dict, as_dicts, as_text, enumeration, exact, human, instant, shorten
 from .report_rows import UNREACHABLE, CheckRow, HostRow, Item, attention, exempt, host_rows
 from .report_trends import Trend
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import SEVERITIES
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import is_number
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import is_number, plural
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import STATUSES
 
 from .charts_svg import sparkline, status_bar
 from .report_changes import BAD, Place, places, reachable, status_of
-from .report_format import as_dict, as_dicts, as_list, as_text, exact, human, instant, plural
-from .report_trends import ENOUGH, Trend
+from .report_format import as_dict, as_dicts, as_list, as_text, exact, human, instant
+from .history_queries import TREND_MINIMUM
+from .report_trends import Trend
 
 UNREACHABLE = "unreachable"
 _STATES = {"crossed": "crossed", "unknown": "not known", "pending": "crossed, not long enough yet", "learning": "still learning the baseline"}
@@ -172,7 +173,7 @@ def _measure(name: str, value: Any, unit: str, limits: Iterable[Mapping[str, Any
 
 
 def _with_spark(cell: MeasureCell, trend: Trend | None) -> MeasureCell:
-    if trend is None or len(trend.points) < ENOUGH:
+    if trend is None or len(trend.points) < TREND_MINIMUM:
         return cell
     values = [point.value for point in trend.points]
     words = f"{plural(len(values), 'run')}: from {human(min(values), trend.unit)} to {human(max(values), trend.unit)}"

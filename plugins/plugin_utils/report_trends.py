@@ -14,11 +14,10 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import is_number
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import STATUSES
 
+from .history_queries import TREND_MINIMUM
 from .report_changes import Place, places, status_of
 from .report_format import as_dict, as_dicts, as_text, seconds_of
 
-ENOUGH = 3
-"""Fewer points than this are no course."""
 LONGEST = 60
 
 _LARGEST = 1e18
@@ -145,7 +144,7 @@ def _bounds(limits: Iterable[Mapping[str, Any]], unit: str) -> Iterable[Bound]:
 
 def choose(trends: Iterable[Trend]) -> list[Trend]:
     """Those worth a plot, the most telling first: crossed now, then with limits, then moving; never a flat line without a bound."""
-    worth = [trend for trend in trends if len(trend.points) >= ENOUGH and (trend.varies or trend.bounds)]
+    worth = [trend for trend in trends if len(trend.points) >= TREND_MINIMUM and (trend.varies or trend.bounds)]
     return sorted(worth, key=_rank)
 
 

@@ -13,6 +13,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import DEFAULT_SEVERITY
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import parse_instant
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import summarize, worst
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import plural
 
 UNASSIGNED = "unassigned"
 """The system of a host that has no ``runbook_system``, such as localhost."""
@@ -112,7 +113,7 @@ def _show_host(host: _Host) -> dict[str, Any]:
     bad = [step for step in host.steps if _step_status(host, step) != "ok"]
     reachable = not host.stats.get("unreachable") and not any(step.get("state") == "unreachable" for step in host.steps)
     status = worst([*(check["status"] for check in checks), *(_step_status(host, step) for step in host.steps)]) if checks or host.steps else "ok"
-    summary = summarize(checks)["summary"] if checks else _plural(len(host.steps), "recorded step")
+    summary = summarize(checks)["summary"] if checks else plural(len(host.steps), "recorded step")
     if not reachable:
         summary = "it could not be reached"
     elif bad and not checks:
@@ -191,7 +192,3 @@ def _span(events: list[Event], ended_at: str | None) -> dict[str, Any]:
     first, last = events[0].at, ended_at or events[-1].at
     seconds = parse_instant(last, "UTC") - parse_instant(first, "UTC")
     return {"started_at": f"{first[:19]}Z", "ended_at": f"{last[:19]}Z", "duration_seconds": round(max(seconds, 0.0), 3)}
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

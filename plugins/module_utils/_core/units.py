@@ -54,6 +54,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
+def plural(count: int, noun: str) -> str:
+    """``1 check``, ``2 checks``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def format_value(value: Any, unit: str = "") -> str:
     """A measured value for people: ``6.24`` seconds as ``6.24 s``, ``3435973836`` bytes as ``3.2 GiB``."""
     if value is None:

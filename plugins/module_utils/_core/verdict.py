@@ -12,7 +12,7 @@ from .errors import Busy, RunbookError, TimedOut, Unreachable, VerifyFailed
 from .limits import DEFAULT_SEVERITY, SEVERITIES, Rule
 from .probe import SKIPPED, DeadlinePassed, Unmeasured
 from .times import parse_instant
-from .units import format_value, is_number
+from .units import format_value, is_number, plural
 
 STATUSES = ("ok", "skipped", "warning", "unknown", "critical")
 """From good to bad. Unknown is worse than warning: nobody knows how bad it is."""
@@ -126,8 +126,7 @@ def summarize(checks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """``status`` and the one-line ``summary`` of all checks of a host."""
     counts = {status: sum(check["status"] == status for check in checks) for status in reversed(STATUSES)}
     parts = [f"{count} {status}" for status, count in counts.items() if count]
-    noun = "check" if len(checks) == 1 else "checks"
-    return {"status": worst(check["status"] for check in checks), "summary": f"{len(checks)} {noun}: {', '.join(parts) or 'none'}"}
+    return {"status": worst(check["status"] for check in checks), "summary": f"{plural(len(checks), 'check')}: {', '.join(parts) or 'none'}"}
 
 
 _LONGEST = 2000

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from typing import Any
 
-from .._core.errors import InvalidInput, RunbookError, Unreachable, VerifyFailed
+from .._core.errors import InvalidInput, Unreachable, VerifyFailed
 from .._core.probe import Probe
 from ._certificates import Certificate, in_acme, in_der, in_pem, library
 from ._connect import connect, resolve

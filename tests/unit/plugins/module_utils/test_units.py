@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import format_value, is_number, parse_duration, parse_quantity
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import format_value, is_number, parse_duration, parse_quantity, plural
 
 HUGE = 10**400  # JSON may hold it; as a float it would overflow
 UNITS = {"": 1, "%": 1, "ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9,
@@ -140,3 +140,7 @@ def test_every_value_can_be_shown(value: Any, unit: str) -> None:
 def test_what_is_shown_is_near_what_was_measured(value: float, unit: str) -> None:
     shown, _base = parse_quantity(format_value(value, unit))
     assert shown == pytest.approx(value, rel=0.06, abs=0.6 if unit == "B" else 0.001)
+
+
+def test_plural() -> None:
+    assert (plural(1, "check"), plural(0, "check"), plural(1200, "check")) == ("1 check", "0 checks", "1,200 checks")
