@@ -26,7 +26,7 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import Jo
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import HISTORY_DIR, JOURNAL, RUN_ID, RUN_PID, Places
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view
 
-Material = tuple[dict[str, Any], dict[str, Any] | None, dict[tuple[str, str], Any]]
+Material = tuple[dict[str, Any], dict[str, Any] | None, dict[tuple[str, str, str], Any]]
 """What a report is made of: the view of the run, that of the run before, the series of every host."""
 
 
