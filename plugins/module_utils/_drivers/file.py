@@ -44,19 +44,19 @@ def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
     left = TimeLeft(probe, options["timeout_seconds"], f"looking at {path}", "see whether its file system hangs, or narrow the pattern")
     tally = _Tally()
     try:
-        for name in [path] if os.path.lexists(path) else _matches("/", path.split("/"), left):
+        for name in [path] if os.path.lexists(path) else matches("/", path.split("/"), left):
             tally.add(name)
     except OSError as error:
         raise RunbookError(f"{error.filename or path} cannot be looked at: {error.strerror}", "run the check with become: true") from None
     return tally.measures(probe.now)
 
 
-def _matches(folder: str, parts: list[str], left: TimeLeft) -> Iterator[str]:
+def matches(folder: str, parts: list[str], left: TimeLeft) -> Iterator[str]:
     """Unlike ``glob``, it raises when a folder may not be read, so that "not allowed" is never taken for "not there"."""
     if not parts:
         yield folder
     elif not _MAGIC.search(parts[0]):
-        yield from _matches(os.path.join(folder, parts[0]), parts[1:], left)
+        yield from matches(os.path.join(folder, parts[0]), parts[1:], left)
     else:
         try:
             entries = os.scandir(folder)
@@ -66,7 +66,7 @@ def _matches(folder: str, parts: list[str], left: TimeLeft) -> Iterator[str]:
             for entry in entries:
                 left.timeout()
                 if fnmatch.fnmatchcase(entry.name, parts[0]) and (parts[0][0] == "." or entry.name[0] != "."):
-                    yield from _matches(entry.path, parts[1:], left)
+                    yield from matches(entry.path, parts[1:], left)
 
 
 class _Tally:

@@ -139,7 +139,7 @@ class Runner:
                 break
             results[name] = result
         late = DeadlinePassed("it was not done when the time for all checks was over", "raise health_deadline_seconds, or see what hangs")
-        return {task.name: results.get(task.name) or self._finish(task, judge_error(late, task.spec.get("severity")), 0.0, 1) for task in tasks}
+        return {task.name: results.get(task.name) or self.finish(task, judge_error(late, task.spec.get("severity")), 0.0, 1) for task in tasks}
 
     def _work(self, waiting: queue.SimpleQueue[Task], done: queue.SimpleQueue[tuple[str, dict[str, Any]]]) -> None:
         while self._deadline.remaining() > 0:
@@ -160,7 +160,7 @@ class Runner:
             time.sleep(min(poll["interval_seconds"], patience.remaining()))
             attempts += 1
             judged = self._once(task)
-        return self._finish(task, judged, time.monotonic() - started, attempts)
+        return self.finish(task, judged, time.monotonic() - started, attempts)
 
     def _once(self, task: Task) -> dict[str, Any]:
         now = self._now + time.monotonic() - self._started  # else a fresh timestamp of a late or repeated check lies in the future
@@ -171,7 +171,8 @@ class Runner:
         except Exception as error:  # a defect of one driver must not cost the verdicts of the other checks
             return judge_error(error, task.spec.get("severity"))
 
-    def _finish(self, task: Task, judged: dict[str, Any], seconds: float, attempts: int) -> dict[str, Any]:
+    def finish(self, task: Task, judged: dict[str, Any], seconds: float, attempts: int) -> dict[str, Any]:
+        """The result of a task that was judged."""
         units = {name: task.units.get(name, "number") for name in judged["measures"]}
         notes = list(task.spec.get("notes") or [])
         if task.options.get("validate_certs") is False:

@@ -63,6 +63,12 @@ def _file() -> Any:
     return file
 
 
+def _log() -> Any:
+    from .._drivers import log
+
+    return log
+
+
 def _sqlite() -> Any:
     from .._drivers import sqlite
 
@@ -121,6 +127,10 @@ def _default_systemd(options: _Options) -> dict[str, Any]:
     return {"active_state": {"critical": "!= active"}} if options.get("unit") else {"failed_count": {"critical": "> 0"}}
 
 
+def _default_log(options: _Options) -> dict[str, Any]:
+    return {"lost": {"warning": "!= false"}, **({"secrets": {"critical": "> 0"}} if options.get("secrets", True) else {})}
+
+
 def _default_sqlite(options: _Options) -> dict[str, Any]:
     tests = {"writable": "write_test", "quick_check": "quick_check"}
     bad = {"writable": "!= true", "quick_check": "!= ok"}
@@ -174,6 +184,27 @@ KINDS: dict[str, Kind] = {
     "systemd": Kind(_systemd, {"unit": {"type": "str"}, "benign": _BENIGN, **_timeout()}, defaults=_default_systemd),
     "file": Kind(
         _file, {"path": {"type": "path", "required": True}, **_timeout()}, defaults=lambda options: {"exists": {"critical": "!= true"}}
+    ),
+    "log": Kind(
+        _log,
+        {
+            "files": {"type": "list", "elements": "path"},
+            "journal": {"type": "str"},
+            "container": {"type": "str"},
+            "format": {"type": "raw", "default": "python"},
+            "timezone": {"type": "str", "default": "UTC"},
+            "window": {"type": "str", "default": "1 d"},
+            "patterns": {"type": "dict", "default": {}},
+            "extract": {"type": "dict", "default": {}},
+            "benign": _BENIGN,
+            "secrets": {"type": "bool", "default": True},
+            "top": {"type": "int", "default": 20},
+            "samples": {"type": "int", "default": 3},
+            "context": {"type": "int", "default": 0},
+            **_timeout(30.0),
+        },
+        {"mutually_exclusive": [["files", "journal", "container"]], "required_one_of": [["files", "journal", "container"]]},
+        defaults=_default_log,
     ),
     "sqlite": Kind(
         _sqlite,
