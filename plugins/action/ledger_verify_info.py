@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,8 +18,8 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.times impor
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import plural
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import worst
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_action import HistoryAction
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places, places, read_key
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_action import HistoryAction, where_of
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places, read_key
 
 _REPORTS = 100
 """Newest reports whose anchors are read. Each seal rests on all before it, so the newest anchors speak for the older ones."""
@@ -44,22 +45,23 @@ class ActionModule(HistoryAction):
     def answer(self, options: dict[str, Any]) -> dict[str, Any]:
         """The verdict, as one check, and every problem found."""
         started, now = time.monotonic(), time.time()
-        where = places(options["history_dir"], options["reports_dir"], options["key_file"])
+        where = where_of(options)
         anchors = [parse_anchor(anchor) for anchor in options["anchors"]]
         reported, problems = _reported(where)
         anchors += reported
         counts = {"runs": 0, "events": 0}
-        key = read_key(where.key)
-        if where.database.exists() and key is not None:
-            with History(where, read_only=True) as history:
+        key, exists = read_key(where.key), False
+        with suppress(FileNotFoundError), History(where, read_only=True) as history:
+            exists = True
+            if key is not None:
                 problems += history.verify(key, anchors)
                 counts = history.counts()
-        elif anchors and not where.database.exists():
+        if anchors and not exists:
             problems.append(
-                {"kind": "history_missing", "where": str(where.database), "message": "there are anchors, and no history", "level": "critical"}
+                {"kind": "history_missing", "where": where.name, "message": "there are anchors, and no history", "level": "critical"}
             )
         measures = {**counts, "anchors": len(anchors), "problems": len(problems)}
-        check = _check(_judge(where, key is None, counts["runs"], problems), measures, time.monotonic() - started)
+        check = _check(_judge(where, key is None and exists, counts["runs"], problems), measures, time.monotonic() - started)
         return {
             "changed": False, "status": check["status"], "summary": _summary(check), "checks": [check], "problems": problems, **counts,
             "anchors": len(anchors), "measured_at": rfc3339(now), "duration_seconds": check["duration_seconds"],
@@ -68,11 +70,11 @@ class ActionModule(HistoryAction):
 
 def _judge(where: Places, keyless: bool, runs: int, problems: list[dict[str, Any]]) -> tuple[str, str, str]:
     """Status, message and hint. Where nothing was verified, nothing is known: that is not the same as sound."""
-    if keyless and where.database.exists():
+    if keyless:
         return "unknown", f"the ledger's key {where.key} is missing", _HINTS["unknown"]
     status = worst(["ok", *(problem["level"] for problem in problems)])
     if status != "critical" and not runs:
-        return "unknown", f"nothing was verified: there is no sealed run in {where.history}", _NOTHING_HINT
+        return "unknown", f"nothing was verified: there is no sealed run in {where.name if where.url else where.history}", _NOTHING_HINT
     return status, _tell(problems), _HINTS[status]
 
 

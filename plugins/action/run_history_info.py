@@ -13,9 +13,8 @@ from typing import Any, ClassVar
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import parse_instant
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_action import HistoryAction
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_action import HistoryAction, where_of
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_queries import HostPlace, Wanted
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import places
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.schedule import Clock, Entry, parse_entry, review
 
 _RUNS_PER_PLAYBOOK = 200
@@ -36,18 +35,20 @@ class ActionModule(HistoryAction):
         "schedule": {"type": "list", "elements": "dict", "default": []},
         "timezone": {"type": "str", "default": "UTC"},
         "trends": {"type": "bool", "default": False},
+        "bookmarks": {"type": "bool", "default": False},
         "now": {"type": "float"},
     }
 
     def answer(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Runs, and for each host its baselines, recent verdicts and, when asked, trends; and how the schedule was kept."""
+        """Runs, and for each host its baselines, recent verdicts and, when asked, trends and bookmarks; and how the schedule was kept."""
         now = time.time() if options["now"] is None else options["now"]
         hosts = {place.host: place for place in (_place(raw, options) for raw in options["hosts"])}
         entries = [parse_entry(raw) for raw in options["schedule"]]
         empty: dict[str, Any] = {"changed": False, "runs": [], "schedule": []}
-        empty |= {key: {host: {} for host in hosts} for key in ("baselines", "recent", *(["trend"] if options["trends"] else []))}
+        wanted = [key for key, asked in (("trend", options["trends"]), ("bookmarks", options["bookmarks"])) if asked]
+        empty |= {key: {host: {} for host in hosts} for key in ("baselines", "recent", *wanted)}
         try:
-            history = History(places(options["history_dir"]), read_only=True)
+            history = History(where_of(options), read_only=True)
         except FileNotFoundError:
             return empty
         with history:
@@ -60,6 +61,8 @@ class ActionModule(HistoryAction):
             }
             if options["trends"]:
                 found["trend"] = {host: history.trends(place) for host, place in hosts.items()}
+            if options["bookmarks"]:
+                found["bookmarks"] = {host: history.bookmarks(place) for host, place in hosts.items()}
             return found
 
 

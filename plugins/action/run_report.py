@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_action import HistoryAction
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import places
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_action import HistoryAction, where_of
 
 LATEST = "latest"
 
@@ -24,7 +23,7 @@ class ActionModule(HistoryAction):
         """Where the report is."""
         from ansible_collections.tradeops.runbook.plugins.plugin_utils.report import write_report
 
-        where = places(options["history_dir"], options["reports_dir"])
+        where = where_of(options)
         try:
             history = History(where, read_only=True)
         except FileNotFoundError:
@@ -35,7 +34,8 @@ class ActionModule(HistoryAction):
             run_id = (history.latest_run() or "") if options["run_id"] == LATEST else options["run_id"]
             view = history.view(run_id)
             if view is None:
-                raise InvalidInput(f'the run "{run_id}" is not in the history', "tradeops.runbook.run_history_info lists the runs")
+                message = f'the run "{run_id}" is not in the history, or its details were dropped after their time'
+                raise InvalidInput(message, "tradeops.runbook.run_history_info lists the runs")
             found = {"html_path": str(where.reports / f"{run_id}.html"), "json_path": str(where.reports / f"{run_id}.json")}
             if not self._task.check_mode:
                 found = write_report(view, *history.context(view), str(where.reports))

@@ -33,6 +33,14 @@ options:
     type: path
     env: [{name: RUNBOOK_HISTORY_DIR}]
     ini: [{section: callback_run_record, key: history_dir}]
+  history_url:
+    description:
+      - Address of a history in PostgreSQL that several controllers share, such as C(postgresql://runbook@db.example.org/runbook); see
+        O(tradeops.runbook.run_history_info#module:history_url). All need the same key (O(key_file)). Journals and reports stay here.
+      - Events are copied there as they come. A run whose controller was silent for a minute is sealed as C(killed) by another's next run.
+    type: str
+    env: [{name: RUNBOOK_HISTORY_URL}]
+    ini: [{section: callback_run_record, key: history_url}]
   reports_dir:
     description: Folder of the reports. The default is C(reports) in O(history_dir).
     type: path
@@ -68,7 +76,8 @@ from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as ansible_version
 from ansible.template import Templar
 
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.observed import Observed, checks, is_worth_a_step, plain, step
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.observed import Observed, checks, drops, is_worth_a_step, plain, step
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.observed_logs import log_reports
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import places
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import Recorder, forget_run, not_recorded
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.release import collection_version
@@ -124,8 +133,9 @@ class CallbackModule(CallbackBase):
             forget_run()
             return
         options = [self.get_option(name) for name in ("history_dir", "reports_dir", "key_file")]
+        where = places(*options, url=self.get_option("history_url") or "")
         self._identities, self._begun, self._with_items = {}, {}, set()
-        self._recorder = Recorder(places(*options), self._display.warning)
+        self._recorder = Recorder(where, self._display.warning)
         self._recorder.begin(_facts(playbook))
 
     @_survives
@@ -214,6 +224,10 @@ class CallbackModule(CallbackBase):
             self._recorder.record("step", step(seen))
         for body in checks(seen):
             self._recorder.record("checks", body)
+        for body in log_reports(seen):
+            self._recorder.record("log_report", body)
+        for body in drops(seen):
+            self._recorder.record("bodies_dropped", body)
 
     @_survives
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:

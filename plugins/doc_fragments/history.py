@@ -16,6 +16,15 @@ options:
       - Folder of the history on the controller.
       - The default is that of the current run, else the default of the callback P(tradeops.runbook.run_record#callback).
     type: path
+  history_url:
+    description:
+      - Address of a history in PostgreSQL that several controllers share, such as C(postgresql://runbook@db.example.org/runbook). Its
+        journals, reports and key still lie in O(history_dir). It needs the Python library psycopg2 on the controller.
+      - The default is that of the current run, else E(RUNBOOK_HISTORY_URL). An empty one stands for the file in O(history_dir).
+      - A password in it is never shown. Better keep it in the password file of libpq (E(PGPASSFILE)) or use a service (E(PGSERVICE)).
+      - The connection is encrypted and the server verified (C(sslmode=verify-full)), unless the address, the service or E(PGSSLMODE) says
+        otherwise, or the server is on this machine.
+    type: str
 attributes:
   action:
     description: Runs on the controller.

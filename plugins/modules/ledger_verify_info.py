@@ -26,7 +26,7 @@ options:
     description: Folder with reports, whose anchors are held against the history. The default is C(reports) in O(history_dir).
     type: path
   key_file:
-    description: File with the key of the ledger. The default is C(ledger.key) in O(history_dir).
+    description: File with the key of the ledger. The default is that of the current run, else C(ledger.key) in O(history_dir).
     type: path
   anchors:
     description: Anchors that were kept elsewhere, such as C("12:7f3a9c1e5b20d846") or C({seq, mac}); 16 digits of the MAC are enough.

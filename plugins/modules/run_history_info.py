@@ -65,6 +65,10 @@ options:
     description: Whether to compute RV(trend) as well, which reads up to 60 values of every measure.
     type: bool
     default: false
+  bookmarks:
+    description: Whether to tell RV(bookmarks) as well, which an incremental review of logs begins from.
+    type: bool
+    default: false
   now:
     description: Seconds since 1970 that count as now; the clock of the controller by default.
     type: float
@@ -75,6 +79,7 @@ seealso:
     plugin_type: callback
   - plugin: tradeops.runbook.judge_checks
     plugin_type: filter
+  - module: tradeops.runbook.log_analysis_info
 """
 
 EXAMPLES = r"""
@@ -115,6 +120,13 @@ trend:
   type: dict
   returned: when O(trends=true)
   sample: {nextrade_app: {root disk: {disk_used_percent: {slope_per_day: 0.4, points: 60, latest: 71.5}}}}
+bookmarks:
+  description:
+    - Host to log to where its newest review stopped reading, for O(tradeops.runbook.log_analysis_info#module:bookmarks). Reviews in check
+      mode move no bookmark.
+  type: dict
+  returned: when O(bookmarks=true)
+  sample: {nextrade_app: {application log: {taken_at: 1795140960.0, place: {}}}}
 schedule:
   description:
     - How the last due run of each entry went. C(status) is C(on_time), C(late) (begun more than C(expected_minutes) after its time),

@@ -64,12 +64,19 @@ def draw(trends: Sequence[Trend]) -> list[str]:
     """One SVG text for each trend, in order. Raises MissingLibrary; imports nothing when there is nothing to draw."""
     if not trends:
         return []
+    with studio() as library:
+        return [_plot(library, trend, f"t{index}") for index, trend in enumerate(trends, start=1)]
+
+
+@contextmanager
+def studio() -> Iterator[Library]:
+    """The library in the style of the report, and silent."""
     with _quiet():
         library = load()
         with library.rc_context():
             library.rc_defaults()  # the style file of whoever runs Ansible must not change the report
             library.rc_params.update(_STYLE)
-            return [_plot(library, trend, f"t{index}") for index, trend in enumerate(trends, start=1)]
+            yield library
 
 
 @contextmanager
@@ -89,6 +96,14 @@ def _quiet() -> Iterator[None]:
 def _plot(library: Library, trend: Trend, prefix: str) -> str:
     x_axis = time_axis([point.at for point in trend.points])
     y_axis = value_axis([point.value for point in trend.points], [bound.value for bound in trend.bounds], trend.unit)
+    figure, axes = sheet(library, x_axis, y_axis)
+    _draw_bounds(axes, trend, y_axis)
+    titles = _draw_points(axes, trend)
+    return adopt(written(figure), prefix, describe(trend), titles)
+
+
+def sheet(library: Library, x_axis: Axis, y_axis: Axis) -> tuple[Any, Any]:
+    """A figure, and its axes with a grid."""
     figure = library.figure(figsize=(_WIDTH / 72, _HEIGHT / 72), dpi=72)
     library.canvas(figure)
     figure.patch.set_visible(False)
@@ -96,11 +111,14 @@ def _plot(library: Library, trend: Trend, prefix: str) -> str:
     axes = figure.add_axes(box, xlim=(x_axis.low, x_axis.high), ylim=(y_axis.low, y_axis.high))
     axes.set_axis_off()  # ticks are drawn by hand: a tenth of the time, and the same on every version
     _draw_grid(axes, x_axis, y_axis)
-    _draw_bounds(axes, trend, y_axis)
-    titles = _draw_points(axes, trend)
+    return figure, axes
+
+
+def written(figure: Any) -> str:
+    """A figure as the library writes it; ``adopt`` it before it goes into a page."""
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return adopt(drawn.getvalue(), prefix, describe(trend), titles)
+    return drawn.getvalue()
 
 
 def _draw_grid(axes: Any, x_axis: Axis, y_axis: Axis) -> None:

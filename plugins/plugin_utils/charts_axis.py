@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _SECONDS = ((172800.0, 86400.0, "d"), (7200.0, 3600.0, "h"), (120.0, 60.0, "min"), (1.0, 1.0, "s"), (0.0, 0.001, "ms"))
@@ -78,15 +78,28 @@ def _label(value: float, name: str) -> str:
     return f"{text} {name}".strip() if value else "0"
 
 
-def time_axis(times: Sequence[float]) -> Axis:
-    """An axis of instants (seconds since 1970) with at most five labels, in UTC."""
+def time_axis(times: Sequence[float], zone: tzinfo = timezone.utc) -> Axis:
+    """An axis of instants (seconds since 1970) with at most five labels, on the clock of a time zone."""
     low, high = min(times), max(times)
     span = high - low
     room = 0.025 * span or 1.0
     step = next((step for step in _TIMES if span / step <= 4), _TIMES[-1] * math.ceil(span / _TIMES[-1] / 4))
-    first, last = math.ceil(low / step), math.floor(high / step)
-    ticks = [index * step for index in range(first, last + 1)] or [int(low)]
-    return Axis(low - room, high + room, tuple((float(tick), _clock(tick, step)) for tick in ticks))
+    first, last = math.ceil(_on_the_clock(low, zone) / step), math.floor(_on_the_clock(high, zone) / step)
+    placed = [(_instant_of(index * step, zone), _clock(index * step, step)) for index in range(first, last + 1)]
+    # Around a change of the clock a tick may fall outside, or on another one.
+    ticks = {place: label for place, label in placed if low <= place <= high} or {float(int(low)): _clock(int(_on_the_clock(low, zone)), step)}
+    return Axis(low - room, high + room, tuple(sorted(ticks.items())))
+
+
+def _on_the_clock(epoch: float, zone: tzinfo) -> float:
+    """What a clock in the zone shows, as if it were UTC."""
+    offset = datetime.fromtimestamp(epoch, timezone.utc).astimezone(zone).utcoffset()
+    return epoch + (offset.total_seconds() if offset else 0.0)
+
+
+def _instant_of(shown: float, zone: tzinfo) -> float:
+    """When a clock in the zone shows that."""
+    return datetime.fromtimestamp(shown, timezone.utc).replace(tzinfo=zone).timestamp()
 
 
 def _clock(tick: int, step: int) -> str:

@@ -17,7 +17,13 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict imp
 from .report_format import visible
 from .report_trends import Point
 
-_VARIABLES = ("plot-line", "plot-grid", "plot-text", *(f"{status}{part}" for status in STATUSES for part in ("", "-fill")))
+DASHES: tuple[tuple[float, ...], ...] = ((), (6, 2), (2, 2), (8, 2, 2, 2))
+"""Dashes of the lines that share a plot: a colour is never the only sign."""
+COURSES = len(DASHES)
+_LETTERS = "abcd"
+
+_OF_STATUSES = (f"{status}{part}" for status in STATUSES for part in ("", "-fill"))
+_VARIABLES = ("plot-line", "plot-grid", "plot-text", *_OF_STATUSES, "plot-area", *(f"course-{letter}" for letter in _LETTERS))
 COLOURS = {f"#0a0b{index:02x}": name for index, name in enumerate(_VARIABLES, start=1)}
 """Sentinels a plot is drawn in, and the CSS variable that takes the place of each."""
 
@@ -57,6 +63,19 @@ def sparkline(points: Sequence[Point], words: str) -> str:
     ElementTree.SubElement(svg, "polyline", {"points": " ".join(f"{x:.4g},{y:.4g}" for x, y in places)})
     x, y = places[-1]
     ElementTree.SubElement(svg, "circle", {"class": f"s-{latest[-1].status}", "cx": f"{x:.4g}", "cy": f"{y:.4g}", "r": "2.6"})
+    return ElementTree.tostring(svg, encoding="unicode")
+
+
+def course(number: int) -> str:
+    """The CSS variable of a course: number 1 to ``COURSES``."""
+    return f"course-{_LETTERS[number - 1]}"
+
+
+def key_line(number: int) -> str:
+    """The line that stands for a course beside its name."""
+    svg = ElementTree.Element("svg", {"class": "key", "viewBox": "0 0 26 8", "aria-hidden": "true"})
+    dashes = {"stroke-dasharray": " ".join(map(str, DASHES[number - 1]))} if DASHES[number - 1] else {}
+    ElementTree.SubElement(svg, "path", {"d": "M0 4H26", "fill": "none", "stroke": f"var(--{course(number)})", "stroke-width": "2", **dashes})
     return ElementTree.tostring(svg, encoding="unicode")
 
 

@@ -5,13 +5,21 @@
 
 from __future__ import annotations
 
-import sqlite3
 from abc import abstractmethod
 from typing import Any, ClassVar
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import RunbookError
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places, places
+
+
+_WHERE: dict[str, Any] = {"history_dir": {"type": "path"}, "history_url": {"type": "str", "no_log": True}}
+
+
+def where_of(options: dict[str, Any]) -> Places:
+    """The history that the options of an action name."""
+    return places(options["history_dir"], options.get("reports_dir"), options.get("key_file"), options["history_url"])
 
 
 class HistoryAction(ActionBase):
@@ -28,11 +36,11 @@ class HistoryAction(ActionBase):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The result of the task."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec({"history_dir": {"type": "path"}, **self.SPEC})
+        _validation, options = self.validate_argument_spec({**_WHERE, **self.SPEC})
         try:
             return {**result, **self.answer(options)}
         except RunbookError as error:
             return {**result, "failed": True, "msg": error.message, "code": error.code, "hint": error.hint}
-        except (sqlite3.Error, OSError) as error:
+        except OSError as error:
             hint = "see tradeops.runbook.ledger_verify_info, the owner of the history and the free space"
             return {**result, "failed": True, "msg": f"the history cannot be read: {error}", "code": "history_unreadable", "hint": hint}

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,13 +13,16 @@ from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import Event, Seal
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import parse_instant, rfc3339
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.database import Database, Row
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import systems_of
 
 DAY = 86400.0
 TREND_MINIMUM = 3
 """Fewer points than this have no direction."""
 
-_RUN_COLUMNS = "run_id, playbook, state, status, exit_code, started_at, ended_at, duration_seconds, user, controller, check_mode, host_limit, systems"
+_RUN_COLUMNS = "run_id playbook state status exit_code started_at ended_at duration_seconds user controller check_mode host_limit systems".split()
+_QUOTED = ", ".join(f'"{column}"' for column in _RUN_COLUMNS)
+"""``user`` is a function in PostgreSQL."""
 _AT_PLACE = "host = :host and (:system is null or system = :system) and (:environment is null or environment = :environment)"
 _ALWAYS = "~"
 """Sorts as text after every instant."""
@@ -64,36 +66,36 @@ class Wanted:
 _ANY = Wanted()
 
 
-def events(db: sqlite3.Connection, run_id: str) -> Iterator[Event]:
+def events(db: Database, run_id: str) -> Iterator[Event]:
     """The stored events of a run, in order."""
     columns = ", ".join(Event._fields)
-    for row in db.execute(f"select {columns} from events where run_id = ? order by seq", (run_id,)):
+    for row in db.stream(f"select {columns} from events where run_id = ? order by seq", (run_id,)):
         yield Event(*row)
 
 
-def seals(db: sqlite3.Connection) -> list[Seal]:
+def seals(db: Database) -> list[Seal]:
     """All seals, oldest first."""
     return [Seal(*row) for row in db.execute(f"select {', '.join(Seal._fields)} from seals order by seq")]
 
 
-def last_seal(db: sqlite3.Connection) -> Seal | None:
+def last_seal(db: Database) -> Seal | None:
     """The newest seal."""
     row = db.execute(f"select {', '.join(Seal._fields)} from seals order by seq desc limit 1").fetchone()
     return Seal(*row) if row else None
 
 
-def anchor(db: sqlite3.Connection, run_id: str) -> dict[str, Any] | None:
+def anchor(db: Database, run_id: str) -> dict[str, Any] | None:
     """What to write down elsewhere about a run's seal."""
     row = db.execute("select seq, mac, key_id from seals where run_id = ?", (run_id,)).fetchone()
     return dict(zip(("seq", "mac", "key_id"), row, strict=True)) if row else None
 
 
-def runs(db: sqlite3.Connection, limit: int, wanted: Wanted = _ANY) -> list[dict[str, Any]]:
+def runs(db: Database, limit: int, wanted: Wanted = _ANY) -> list[dict[str, Any]]:
     """The newest runs, newest first."""
     found: list[dict[str, Any]] = []
-    statement = f"select {_RUN_COLUMNS} from runs where (? is null or playbook = ?) order by started_at desc, run_id desc"
-    for row in db.execute(statement, (wanted.playbook or None,) * 2):
-        run = dict(zip(_RUN_COLUMNS.split(", "), row, strict=True))
+    statement = f"select {_QUOTED} from runs where (? is null or playbook = ?) order by started_at desc, run_id desc"
+    for row in db.stream(statement, (wanted.playbook or None,) * 2):
+        run = dict(zip(_RUN_COLUMNS, row, strict=True))
         run |= {"check_mode": bool(run["check_mode"]), "limit": run.pop("host_limit"), "systems": json.loads(run["systems"])}
         if wanted.among(run["systems"]):
             found.append(run)
@@ -102,7 +104,7 @@ def runs(db: sqlite3.Connection, limit: int, wanted: Wanted = _ANY) -> list[dict
     return found
 
 
-def latest_run(db: sqlite3.Connection) -> str | None:
+def latest_run(db: Database) -> str | None:
     """The newest run that checked something, else the newest of all: a report is about results."""
     row = db.execute("select run_id from runs order by run_id in (select run_id from checks) desc, started_at desc, run_id desc limit 1").fetchone()
     return str(row[0]) if row else None
@@ -110,31 +112,31 @@ def latest_run(db: sqlite3.Connection) -> str | None:
 
 def row_of(view: dict[str, Any]) -> dict[str, Any]:
     """A run that is not in the table yet, in the shape of ``runs``."""
-    same = [column for column in _RUN_COLUMNS.split(", ") if column not in ("host_limit", "systems")]
+    same = [column for column in _RUN_COLUMNS if column not in ("host_limit", "systems")]
     return {**{column: view[column] for column in same}, "limit": view["limit"], "systems": systems_of(view)}
 
 
-def first_run_at(db: sqlite3.Connection, wanted: Wanted = _ANY) -> str | None:
+def first_run_at(db: Database, wanted: Wanted = _ANY) -> str | None:
     """When the first run began on what is asked for, of whichever playbook."""
-    found = db.execute("select started_at, systems from runs where started_at is not null order by started_at")
+    found = db.stream("select started_at, systems from runs where started_at is not null order by started_at, run_id")
     return next((str(at) for at, systems in found if wanted.among(json.loads(systems))), None)
 
 
-def previous_run(db: sqlite3.Connection, view: dict[str, Any]) -> str | None:
+def previous_run(db: Database, view: dict[str, Any]) -> str | None:
     """The last finished run before ``view`` of the same playbook with a common system, and equally real or in check mode."""
     mine = systems_of(view)
     statement = """select run_id, systems from runs where playbook = ? and state = 'finished' and check_mode = ? and run_id <> ?
         and started_at <= ? order by started_at desc, run_id desc"""
-    for run_id, systems in db.execute(statement, (view["playbook"], int(bool(view["check_mode"])), view["run_id"], view["started_at"])):
+    for run_id, systems in db.stream(statement, (view["playbook"], int(bool(view["check_mode"])), view["run_id"], view["started_at"])):
         if any(system in mine for system in json.loads(systems)):
             return str(run_id)
     return None
 
 
-def points(db: sqlite3.Connection, place: HostPlace, most: int, good_only: bool = False) -> Points:
+def points(db: Database, place: HostPlace, most: int, good_only: bool = False) -> Points:
     """(check, measure) to its newest values, oldest first."""
     found: Points = {}
-    key = ("", "")
+    key: Row | None = ("", "")
     while key := db.execute(_NEXT_MEASURE, (place.host, *key)).fetchone():  # steps through the index: a year of rows would take seconds
         asked = {**place.parameters(), "name": key[0], "measure": key[1], "good": int(good_only), "most": most}
         rows = db.execute(_NEWEST, asked).fetchall()
@@ -143,7 +145,7 @@ def points(db: sqlite3.Connection, place: HostPlace, most: int, good_only: bool 
     return found
 
 
-def baselines(db: sqlite3.Connection, place: HostPlace, most: int, minimum: int) -> dict[str, dict[str, float]]:
+def baselines(db: Database, place: HostPlace, most: int, minimum: int) -> dict[str, dict[str, float]]:
     """Check to measure to the median of its last good values; left out with fewer than ``minimum`` of them."""
     found: dict[str, dict[str, float]] = {}
     for (name, measure), known in points(db, place, most, good_only=True).items():
@@ -152,7 +154,7 @@ def baselines(db: sqlite3.Connection, place: HostPlace, most: int, minimum: int)
     return found
 
 
-def trends(db: sqlite3.Connection, place: HostPlace, most: int) -> dict[str, dict[str, dict[str, Any]]]:
+def trends(db: Database, place: HostPlace, most: int) -> dict[str, dict[str, dict[str, Any]]]:
     """Check to measure to the slope of the straight line through its last values."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for (name, measure), known in points(db, place, most).items():
@@ -164,7 +166,7 @@ def trends(db: sqlite3.Connection, place: HostPlace, most: int) -> dict[str, dic
     return found
 
 
-def recent(db: sqlite3.Connection, place: HostPlace, since: float) -> dict[str, list[dict[str, Any]]]:
+def recent(db: Database, place: HostPlace, since: float) -> dict[str, list[dict[str, Any]]]:
     """Check to its verdicts since an instant, oldest first."""
     found: dict[str, list[dict[str, Any]]] = {}
     statement = f"""select name, measured_at, status, crossed from checks t where {_AT_PLACE} and measured_at >= :since

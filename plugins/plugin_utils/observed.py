@@ -14,6 +14,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import STATUSES
 
 HIDDEN = "hidden by no_log"
+PRUNE_ACTION = "tradeops.runbook.run_history_prune"
 TEXT_LIMIT = 2048
 DIFF_LIMIT = 16 * 1024
 CHECK_LIMIT = 16 * 1024
@@ -64,7 +65,8 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def is_worth_a_step(seen: Observed) -> bool:
     """Whether the record has a place for it: everything but the ordinary task that found nothing to do."""
-    return seen.state != "ok" or (not seen.hidden and ("outcome" in seen.result or _checks_of(seen.result) is not None))
+    contract = "outcome" in seen.result or _checks_of(seen.result) is not None or bool(logs_of(seen.result))
+    return seen.state != "ok" or (not seen.hidden and contract)
 
 
 def step(seen: Observed) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def step(seen: Observed) -> dict[str, Any]:
     body = {key: _cut(str(plain(text)), 512) for key, text in place.items()} | {"duration_seconds": seen.duration_seconds}
     if seen.hidden:
         return {**body, "message": HIDDEN}
-    result: dict[str, Any] = {key: _text(seen.result[key]) for key in _TEXTS if key in seen.result}
+    result: dict[str, Any] = {key: plain_text(seen.result[key]) for key in _TEXTS if key in seen.result}
     result |= {key: _list(seen.result[key]) for key in _LISTS if key in seen.result}
     if seen.result.get("diff"):
         result["diff"] = _bounded_diff(plain(seen.result["diff"]))
@@ -81,16 +83,35 @@ def step(seen: Observed) -> dict[str, Any]:
 
 
 def checks(seen: Observed) -> Iterator[dict[str, Any]]:
-    """The bodies of the ``checks`` events: of a module's own result, or of a role's verdict in ``set_fact: <role>_result``."""
+    """The bodies of the ``checks`` events."""
+    for result, judged_by in verdicts(seen):
+        yield from _check_events(seen, result, judged_by)
+
+
+def verdicts(seen: Observed) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """What may follow the contract, and the role that judged it: a module's own result, or a role's verdict in ``set_fact: <role>_result``."""
     if seen.hidden:
         return
     if seen.action in _SET_FACT:
         facts = seen.result.get("ansible_facts")
         for name, value in facts.items() if isinstance(facts, Mapping) else ():
             if str(name).endswith(_RESULT_SUFFIX) and isinstance(value, Mapping):
-                yield from _check_events(seen, value, str(name)[: -len(_RESULT_SUFFIX)])
+                yield value, str(name)[: -len(_RESULT_SUFFIX)]
     else:
-        yield from _check_events(seen, seen.result, "")
+        yield seen.result, ""
+
+
+def origin(seen: Observed, result: Mapping[str, Any], judged_by: str) -> dict[str, Any]:
+    """Of which host and role a verdict is, and from when."""
+    identity = {key: str(plain(result.get(key) or seen.identity.get(key) or "")) for key in ("system", "environment")}
+    role, measured_at = judged_by or seen.role, plain_text(result.get("measured_at"))
+    return {"host": seen.host, "role": role, "judged": bool(judged_by), **identity, "measured_at": measured_at}
+
+
+def drops(seen: Observed) -> Iterator[dict[str, Any]]:
+    """The bodies of the events by which a run drops old bodies when it is sealed."""
+    found = seen.result.get("records") if seen.action == PRUNE_ACTION and seen.state == "changed" and not seen.hidden else None
+    yield from plain(found) if isinstance(found, list) else []
 
 
 def _check_events(seen: Observed, result: Mapping[str, Any], judged_by: str) -> Iterator[dict[str, Any]]:
@@ -98,14 +119,7 @@ def _check_events(seen: Observed, result: Mapping[str, Any], judged_by: str) -> 
     if found is None:
         return
     parts = list(_portions([_bounded_check(_well_formed(check)) for check in found]))
-    identity = {key: str(plain(result.get(key) or seen.identity.get(key) or "")) for key in ("system", "environment")}
-    common = {
-        "host": seen.host,
-        "role": judged_by or seen.role,
-        "judged": bool(judged_by),
-        **identity,
-        "measured_at": _text(result.get("measured_at")),
-    }
+    common = origin(seen, result, judged_by)
     for number, portion in enumerate(parts, 1):
         yield {**common, "part": number, "parts": len(parts), "checks": portion}
 
@@ -119,19 +133,29 @@ def _checks_of(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
     return found if ours and "status" in result else None
 
 
+def logs_of(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The log reports of a result that follows the contract; other modules may use the same key for something else."""
+    found = result.get("logs")
+    if not isinstance(found, (list, tuple)) or "status" not in result:
+        return ()
+    ours = all(isinstance(log, Mapping) and isinstance(log.get("name"), str) and "lines" in log for log in found)
+    return found if ours else ()
+
+
 def _well_formed(check: Mapping[str, Any]) -> dict[str, Any]:
     """A check in which everything has the type that the history and the report rely on, whoever made it."""
     found: dict[str, Any] = plain(check)
-    found |= {key: None if found.get(key) is None else _text(found[key]) for key in ("kind", "severity", "message", "hint")}
+    found |= {key: None if found.get(key) is None else plain_text(found[key]) for key in ("kind", "severity", "message", "hint")}
     found |= {key: found[key] if isinstance(found.get(key), dict) else {} for key in ("measures", "units")}
     limits = [limit for limit in _list(found.get("limits") or []) if isinstance(limit, dict)]
-    found["limits"] = [{**limit, **{key: _text(limit.get(key)) for key in ("measure", "level", "limit", "state")}} for limit in limits]
-    found["notes"] = [_text(note) for note in _list(found.get("notes") or [])]
-    found["units"] = {name: _text(unit) for name, unit in found["units"].items()}
+    found["limits"] = [{**limit, **{key: plain_text(limit.get(key)) for key in ("measure", "level", "limit", "state")}} for limit in limits]
+    found["notes"] = [plain_text(note) for note in _list(found.get("notes") or [])]
+    found["units"] = {name: plain_text(unit) for name, unit in found["units"].items()}
     return found
 
 
-def _text(value: Any) -> str:
+def plain_text(value: Any) -> str:
+    """Any value as plain text; "" for None."""
     return "" if value is None else str(plain(value if isinstance(value, str) else str(value)))
 
 
@@ -157,7 +181,7 @@ def _bounded_check(check: dict[str, Any]) -> dict[str, Any]:
     for most in (TEXT_LIMIT, 200, 20):
         if len(canonical(check)) <= CHECK_LIMIT:
             return check
-        check = {**_shorten(check, most), "truncated": True}
+        check = {**shorten(check, most), "truncated": True}
     kept = ("name", "kind", "status", "severity", "message", "hint", "truncated")
     return {key: check[key] for key in kept if key in check} | {"measures": {}, "units": {}, "limits": [], "notes": [], "muted": None}
 
@@ -171,16 +195,16 @@ def _fit(body: dict[str, Any]) -> dict[str, Any]:
     for most in (TEXT_LIMIT, 200, 20, 0):
         if len(canonical(body)) <= EVENT_LIMIT:
             return body
-        body = {**body, "result": _shorten(body["result"], most), "truncated": True}
+        body = {**body, "result": shorten(body["result"], most), "truncated": True}
     return {**body, "result": {}}
 
 
-def _shorten(value: Any, most: int) -> Any:
+def shorten(value: Any, most: int) -> Any:
     """Lists to ``most`` entries and texts to as many characters, at any depth."""
     if isinstance(value, dict):
-        return {_cut(key, TEXT_LIMIT): _shorten(item, most) for key, item in value.items()}
+        return {_cut(key, TEXT_LIMIT): shorten(item, most) for key, item in value.items()}
     if isinstance(value, list):
-        return [_shorten(item, most) for item in value[:most]]
+        return [shorten(item, most) for item in value[:most]]
     return _cut(value, most) if isinstance(value, str) else value
 
 

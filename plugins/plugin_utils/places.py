@@ -9,15 +9,19 @@ import os
 import secrets
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, Refused
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_url import label, without_password
 
 KEY_BYTES = 32
 
 RUN_ID, RUN_PID, JOURNAL, HISTORY_DIR = "RUNBOOK_RUN_ID", "RUNBOOK_RUN_PID", "RUNBOOK_JOURNAL", "RUNBOOK_HISTORY_DIR"
 """What the environment says about the run that is being recorded."""
+
+HISTORY_URL, KEY_FILE = "RUNBOOK_HISTORY_URL", "RUNBOOK_LEDGER_KEY_FILE"
+_of_this_run: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Places:
     history: Path
     reports: Path
     key: Path
+    url: str = field(default="", repr=False)
+    """A database that several controllers share; it may hold a password. Without one the history is a file."""
 
     @property
     def open(self) -> Path:
@@ -39,15 +45,37 @@ class Places:
         return self.history / "sealed"
 
     @property
+    def late(self) -> Path:
+        """Journals of runs that another controller had to seal with fewer events."""
+        return self.history / "late"
+
+    @property
     def database(self) -> Path:
-        """The history itself."""
+        """The history itself, unless it is shared."""
         return self.history / "history.sqlite"
 
+    @property
+    def name(self) -> str:
+        """What messages call the history."""
+        return label(self.url) if self.url else str(self.database)
 
-def places(history: str | None = None, reports: str | None = None, key: str | None = None) -> Places:
-    """The places that are asked for; what is None or empty stands at its default place."""
+
+def places(history: str | None = None, reports: str | None = None, key: str | None = None, url: str | None = None) -> Places:
+    """The places that are asked for; what is None or empty stands at its default place. An empty ``url`` is the file."""
     folder = _absolute(history) if history else default_history(os.environ)
-    return Places(folder, _absolute(reports) if reports else folder / "reports", _absolute(key) if key else folder / "ledger.key")
+    key = key or ("" if history else os.environ.get(KEY_FILE, ""))
+    shared = _of_this_run.get("url", os.environ.get(HISTORY_URL, "")) if url is None else url
+    return Places(folder, _absolute(reports) if reports else folder / "reports", _absolute(key) if key else folder / "ledger.key", shared)
+
+
+def publish(where: Places) -> None:
+    """Every action of this run reads the same history. Forked workers inherit memory; the environment, which tasks see, gets no password."""
+    os.environ[HISTORY_DIR] = str(where.history)
+    if where.key != where.history / "ledger.key":
+        os.environ[KEY_FILE] = str(where.key)
+    _of_this_run["url"] = where.url
+    if where.url or HISTORY_URL in os.environ:
+        os.environ[HISTORY_URL] = without_password(where.url)
 
 
 def default_history(environ: Mapping[str, str]) -> Path:

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One run from its first event to its seal and its report.
 
-The journal comes first; the history is opened briefly at the beginning and at the end. When either fails, the operator is warned
+The journal comes first; the history is opened briefly at the beginning and at the end. A shared history also gets a copy of
+every event meanwhile. When either fails, the operator is warned
 once, the run id leaves the environment, so that tasks that act refuse, and the events stay in memory, so that the report still
 comes. What could not be written is tried once more at the end: a disk that is free again gets the whole record.
 """
@@ -23,7 +24,8 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import ANCHOR_DIGITS, Chain, Event
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import JournalFile, now_text
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import HISTORY_DIR, JOURNAL, RUN_ID, RUN_PID, Places
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import JOURNAL, RUN_ID, RUN_PID, Places, publish
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.relay import Relay
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view
 
 Material = tuple[dict[str, Any], dict[str, Any] | None, dict[tuple[str, str, str], Any]]
@@ -73,11 +75,13 @@ class Recorder:
         self._events: list[Event] = []
         self._written = 0
         self._journal: JournalFile | None = None
+        self._relay: Relay | None = None
         self._degraded = False
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Open the journal, take in killed runs, and tell everybody the id of this one."""
-        os.environ.update({RUN_ID: self.run_id, RUN_PID: str(os.getpid()), JOURNAL: "", HISTORY_DIR: str(self._places.history)})
+        os.environ.update({RUN_ID: self.run_id, RUN_PID: str(os.getpid()), JOURNAL: ""})
+        publish(self._places)
         try:
             self._journal = JournalFile(self._places.open, self.run_id)
             os.environ[JOURNAL] = str(self._journal.path)
@@ -88,6 +92,8 @@ class Recorder:
             if self._journal is not None:
                 self._journal.sync()
             self._adopt()
+            if self._places.url and self._journal is not None:
+                self._relay = Relay(self._places, self.run_id)
         except Exception as error:  # whatever it is: the run goes on, and nothing acts unrecorded
             self.degrade(error)
 
@@ -95,6 +101,8 @@ class Recorder:
         with History(self._places) as history:
             adopted, left = history.adopt(history.ledger_key())
             found = [(view, *history.context(view)) for view in map(history.view, adopted) if view]
+            history.announce(self.run_id, self._events)
+            self._tell_late(history)
         for material in found:
             where = self._report(material)
             self._warn(
@@ -103,6 +111,12 @@ class Recorder:
         for problem in left:
             self._warn(f"A journal in {self._places.open} cannot be taken into the history: {problem}. Move it away and keep it.")
 
+    def _tell_late(self, history: History) -> None:
+        for path in history.late:
+            self._warn(
+                f"Run {path.stem} was out of touch for so long that another controller sealed it as killed. What it recorded after that is in {path}."
+            )
+
     def record(self, kind: str, data: dict[str, Any]) -> None:
         """Add an event, in memory in any case."""
         self._events.append(self._chain.next(kind, now_text(), data))
@@ -110,6 +124,12 @@ class Recorder:
             self._flush()
         except OSError as error:
             self.degrade(error)
+        if self._relay is not None:
+            self._relay.push(self._events[-1])
+            for trouble in self._relay.troubles():
+                self._warn(trouble)
+            if self._relay.lost:
+                forget_run()  # it is sealed as killed: nothing more may act in its name
 
     def _flush(self) -> None:
         while self._journal is not None and self._written < len(self._events):
@@ -134,6 +154,8 @@ class Recorder:
             self.degrade(error)
         finally:
             forget_run()
+            if self._relay is not None:
+                self._relay.stop()
             if self._journal is not None:
                 self._journal.close()
         status, anchor = material[0]["status"], material[0]["anchor"]
@@ -148,6 +170,9 @@ class Recorder:
         self._journal.sync()
         with History(self._places) as history:
             history.seal_run(self._journal.path, history.ledger_key())
+            self._tell_late(history)
+            if history.late:
+                return None  # the report tells all of it; the sealed part is in the history
             view = history.view(self.run_id)
             return (view, *history.context(view)) if view else None
 

@@ -18,23 +18,27 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, RunbookError
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import plural
 
 from .charts import draw
+from .charts_rates import draw_rates
 from .report_changes import compare
 from .report_format import shorten, visible
 from .places import sync_folder
+from .report_logs import log_plots
 from .report_page import Material, build_page
-from .report_trends import Series, Trend, choose, collect
+from .report_trends import Series, choose, collect
 
 SCHEMA = "tradeops.runbook/report/1"
 MOST_PLOTS = 36
 """A plot takes about 15 ms and 8 KB; measures beyond these keep their small line in the table."""
+MOST_LOG_PLOTS = 48
+"""Two for each log; the figures of all logs are there in any case."""
 MODE = 0o640
 """The group of the folder may read (a team, a web server); others may not: a report names hosts, versions and weaknesses."""
 FOLDER_MODE = 0o750
@@ -44,6 +48,7 @@ _TEMPORARY = (".report-", ".tmp")
 _STALE_SECONDS = 3600
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 _STYLE_HASH = "@style-hash@"
+_Drawn = TypeVar("_Drawn")
 
 
 def write_report(view: Mapping[str, Any], previous: Mapping[str, Any] | None, series: Series, directory: str) -> dict[str, str]:
@@ -72,14 +77,17 @@ def _material(view: Mapping[str, Any], changes: Mapping[str, Any] | None, series
     elif len(worth) > MOST_PLOTS:
         rest = plural(len(worth) - MOST_PLOTS, "more measure")
         note = f"{rest} with a course over the runs: see the small lines in the tables of checks."
-    plots, trouble = _plots(chosen)
-    return Material(view, changes, trends, plots, trouble or note)
+    plots, trouble = _plots(chosen, draw)
+    of_logs = log_plots(view)
+    drawn, log_trouble = _plots(of_logs[:MOST_LOG_PLOTS], lambda few: draw_rates([plot.rates for plot in few]))
+    log_note = f"{plural(len(of_logs) - MOST_LOG_PLOTS, 'more plot')} would be too many." if len(of_logs) > MOST_LOG_PLOTS else ""
+    return Material(view, changes, trends, plots, trouble or note, drawn, log_trouble or log_note)
 
 
-def _plots(chosen: Sequence[Trend]) -> tuple[list[tuple[Trend, str]], str]:
+def _plots(chosen: Sequence[_Drawn], drawer: Callable[[Sequence[_Drawn]], list[str]]) -> tuple[list[tuple[_Drawn, str]], str]:
     """The plots, or none and one sentence why: a report without plots is better than no report."""
     try:
-        return list(zip(chosen, draw(chosen), strict=True)), ""
+        return list(zip(chosen, drawer(chosen), strict=True)), ""
     except RunbookError as error:
         return [], f"There are no plots, because {error.message}: {error.hint}."
     except Exception as error:  # noqa: BLE001 - a library that is installed but broken can raise anything
@@ -96,11 +104,12 @@ def render_page(page: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _template() -> Any:
-    from jinja2 import StrictUndefined
+    from jinja2 import FunctionLoader, StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
-    environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown)
-    return environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))
+    loader = FunctionLoader(lambda name: Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown, loader=loader)
+    return environment.get_template("report.html.j2")
 
 
 def _shown(value: Any) -> Any:

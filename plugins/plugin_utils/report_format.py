@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Mapping
+from datetime import datetime, timezone, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import parse_instant, rfc3339
@@ -148,6 +150,19 @@ def instant(value: Any, seconds: bool = False) -> str:
     if epoch is None:
         return NOTHING if value in (None, "") else as_text(value, 40)
     return f"{rfc3339(epoch)[: 19 if seconds else 16].replace('T', ' ')} UTC"
+
+
+def zone_of(name: Any) -> tzinfo:
+    """The time zone of that IANA name; UTC when this machine does not know it."""
+    try:
+        return ZoneInfo(name) if isinstance(name, str) and name else timezone.utc
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder of zones
+        return timezone.utc
+
+
+def local(epoch: float, zone: tzinfo, form: str = "%Y-%m-%d %H:%M") -> str:
+    """An instant on the clock of a time zone, without the name of the zone."""
+    return datetime.fromtimestamp(epoch, timezone.utc).astimezone(zone).strftime(form)
 
 
 def seconds_of(value: Any) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import STATUSES, worst
@@ -18,6 +18,7 @@ from .charts import out_of_sight
 from .charts_svg import status_bar
 from .report_changes import BAD, GROUPS, status_of
 from .report_format import NOTHING, as_dict, as_dicts, as_text, enumeration, exact, human, instant, shorten
+from .report_logs import LogPlot, log_hosts
 from .report_rows import UNREACHABLE, CheckRow, HostRow, Item, attention, exempt, host_rows
 from .report_trends import Trend
 
@@ -51,6 +52,8 @@ class Material:
     trends: Sequence[Trend]
     plots: Sequence[tuple[Trend, str]]
     plot_note: str
+    log_plots: Sequence[tuple[LogPlot, str]] = field(default_factory=tuple)
+    log_note: str = ""
 
 
 def build_page(material: Material) -> dict[str, Any]:
@@ -78,6 +81,8 @@ def build_page(material: Material) -> dict[str, Any]:
         "plots": [_plot(trend, svg, hosts) for trend, svg in material.plots],
         "first_plots": FIRST_PLOTS,
         "plot_note": material.plot_note,
+        "log_hosts": log_hosts(view, hosts, material.log_plots),
+        "log_note": material.log_note,
         "exempt": exempt(hosts),
         "log": _log(view, hosts, items),
         "versions": [(as_text(name, 60), as_text(value, 120)) for name, value in as_dict(view.get("versions")).items()],

@@ -33,6 +33,8 @@ class _Host:
     environment: str = ""
     checks: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     """Role, then name of the check."""
+    logs: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    """Role, then name of the log."""
     steps: list[dict[str, Any]] = field(default_factory=list)
     stats: dict[str, int] = field(default_factory=dict)
 
@@ -94,7 +96,7 @@ def _take(kind: str, body: dict[str, Any], hosts: dict[str, _Host]) -> None:
             host = hosts.setdefault(name, _Host(name))
             host.system, host.environment = identity.get("system") or UNASSIGNED, identity.get("environment") or ""
         return
-    if kind not in ("step", "checks"):
+    if kind not in ("step", "checks", "log_report"):
         return
     host = hosts.setdefault(str(body.get("host")), _Host(str(body.get("host"))))
     if kind == "step":
@@ -102,10 +104,26 @@ def _take(kind: str, body: dict[str, Any], hosts: dict[str, _Host]) -> None:
         return
     if host.system == UNASSIGNED and body.get("system"):
         host.system, host.environment = body["system"], body.get("environment") or ""
+    if kind == "log_report":
+        _take_log(body, host.logs.setdefault(body.get("role") or "", {}))
+        return
     named = host.checks.setdefault(body.get("role") or "", {})
     if body.get("judged") and body.get("part") == 1:
         named.clear()  # the verdict of the role replaces what its modules said
     named.update({check["name"]: {**check, "measured_at": body.get("measured_at")} for check in body.get("checks", [])})
+
+
+def _take_log(body: dict[str, Any], named: dict[str, dict[str, Any]]) -> None:
+    """Add the report of one log; the one that the role judged replaces what its modules said."""
+    if body.get("judged"):
+        for name in [name for name, log in named.items() if not log["judged"]]:
+            del named[name]
+    report = body.get("report") or {}
+    named[report.get("name") or ""] = {**report, **{key: body.get(key) for key in ("role", "bookmark", "measured_at")}, "judged": bool(body.get("judged"))}
+
+
+def _show_logs(host: _Host) -> list[dict[str, Any]]:
+    return [{key: value for key, value in log.items() if key != "judged"} for named in host.logs.values() for log in named.values()]
 
 
 def _show_host(host: _Host) -> dict[str, Any]:
@@ -121,7 +139,7 @@ def _show_host(host: _Host) -> dict[str, Any]:
     measured = [check["measured_at"] for check in checks if check["measured_at"]]
     return {
         "name": host.name, "status": status, "reachable": reachable, "summary": summary, "checks": checks, "steps": host.steps,
-        "stats": host.stats, "measured_at": max(measured, default=None),
+        "logs": _show_logs(host), "stats": host.stats, "measured_at": max(measured, default=None),
     }  # fmt: skip
 
 

@@ -22,6 +22,9 @@ from .times import parse_instant
 ANCHOR_DIGITS = 16
 """An anchor may carry this many leading digits of the MAC instead of all: 64 bits, and short enough to read out."""
 
+BODIES_DROPPED = "bodies_dropped"
+"""The type of the event that records what retention dropped. Its own body is never dropped: it says why the others are gone."""
+
 _CLOCK_SLACK = 1.0
 """Seconds the wall clock may step back before it is reported: time synchronisation does that."""
 
@@ -53,6 +56,13 @@ class Seal(NamedTuple):
     prev: str
     sealed_at: str
     key_id: str
+    mac: str
+
+
+class Cut(NamedTuple):
+    """Where the front of the chain was cut off after its time: the last seal that was removed."""
+
+    seq: int
     mac: str
 
 
@@ -144,14 +154,17 @@ def _is_sound(event: Event) -> bool:
     return event.body is not None and event.body_hash == digest(event.body) and event.hash == _link(event)
 
 
-def verify_events(run_id: str, events: Iterable[Event], seal: Seal | None = None) -> list[Problem]:
-    """Everything wrong with the stored events of one run, recomputed from their text; with its seal also whether all are there."""
+def verify_events(run_id: str, events: Iterable[Event], seal: Seal | None = None, dropped: bool = False) -> list[Problem]:
+    """Everything wrong with the stored events of one run, recomputed from their text; with its seal also whether all are there.
+
+    ``dropped``: a sealed record says that the bodies of this run were dropped; their hashes still hold the chain together.
+    """
     problems: list[Problem] = []
     head, seq, latest = digest(run_id), 0, 0.0
     for event in events:
         seq += 1
         where = f"run {run_id} event {seq}"
-        fault = _fault(event, seq, head)
+        fault = _fault(event, seq, head) or _text_fault(event, dropped)
         if fault:
             problems.append(Problem(*fault[:1], where, fault[1]))
         head = event.hash
@@ -172,9 +185,13 @@ def _fault(event: Event, seq: int, head: str) -> tuple[str, str] | None:
         return "order_changed", f"event {event.seq} stands where event {seq} belongs"
     if event.prev != head:
         return "chain_broken", "it does not follow the event before it: one was changed, removed or put in"
-    if event.body is None:
+    return None
+
+
+def _text_fault(event: Event, dropped: bool) -> tuple[str, str] | None:
+    if event.body is None and not (dropped and event.type != BODIES_DROPPED):
         return "body_missing", "its body is gone"
-    if event.body_hash != digest(event.body) or event.hash != _link(event):
+    if event.hash != _link(event) or (event.body is not None and event.body_hash != digest(event.body)):
         return "event_changed", "its text is not what was written"
     return None
 
@@ -208,12 +225,16 @@ def make_seal(  # house: a seal joins just these five, and an object around them
     return bare._replace(mac=_mac(key, bare))
 
 
-def verify_seals(seals: Iterable[Seal], key: bytes, anchors: Iterable[tuple[int, str]] = ()) -> list[Problem]:
-    """Everything wrong with the chain of seals, and every anchor that does not fit it. ``anchors`` are (number, MAC or its first digits)."""
+def verify_seals(seals: Iterable[Seal], key: bytes, anchors: Iterable[tuple[int, str]] = (), cut: Cut | None = None) -> list[Problem]:
+    """Everything wrong with the chain of seals, and every anchor that does not fit it. ``anchors`` are (number, MAC or its first digits).
+
+    The chain begins after ``cut``; what was anchored before it is gone for good.
+    """
     problems: list[Problem] = []
-    macs: dict[int, str] = {}
-    previous, name, latest = "", key_id(key), 0.0
-    for place, seal in enumerate(seals, 1):
+    begin = cut or Cut(0, "")
+    macs: dict[int, str] = {begin.seq: begin.mac} if cut else {}
+    previous, name, latest = begin.mac, key_id(key), 0.0
+    for place, seal in enumerate(seals, begin.seq + 1):
         where = f"seal {place}"
         if seal.seq != place:
             problems.append(Problem("seals_missing", where, f"seal {seal.seq} stands where seal {place} belongs"))
@@ -228,6 +249,8 @@ def verify_seals(seals: Iterable[Seal], key: bytes, anchors: Iterable[tuple[int,
             problems.append(Problem("time_went_back", where, f"{seal.sealed_at} is before the seal before it; the order is still certain", "warning"))
         latest = clock or latest
     for number, mac in anchors:
+        if number < begin.seq:
+            continue
         if number not in macs:
             problems.append(Problem("anchor_missing", f"seal {number}", f"it was anchored as {mac[:ANCHOR_DIGITS]}, and is not in this history"))
         elif not str(macs[number]).startswith(mac):

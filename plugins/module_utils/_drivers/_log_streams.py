@@ -82,13 +82,21 @@ def open_journal(unit: str, bookmark: dict[str, Any] | None, since: float, left:
         raise InvalidInput(f'log: journal: "{unit}" is not the name of a unit')
     cursor = _checked(bookmark, "cursor") or ""
     place = {"cursor": cursor}
-    begin = f"--after-cursor={cursor}" if cursor else f"--since=@{int(since)}"
-    command = ["journalctl", f"--unit={unit}", "--output=short-iso-precise", "--no-pager", "--utc", "--quiet", "--show-cursor", begin]
+    command = ["journalctl", f"--unit={unit}", "--output=short-iso-precise", "--no-pager", "--utc", "--quiet", "--show-cursor"]
+    from_time = f"--since=@{int(since)}"
 
     def blocks() -> Iterator[bytes]:
-        yield from _without_cursor(_run(command, left), place)
+        try:
+            yield from _without_cursor(_run([*command, f"--after-cursor={cursor}" if cursor else from_time], left), place)
+        except CommandFailed as error:
+            if not cursor:
+                raise
+            streamed.lost = True
+            streamed.notes.append(f"the place of the last reading is no longer in the journal of {unit}: {error.message}")
+            yield from _without_cursor(_run([*command, from_time], left), place)
 
-    return Streamed(f"journal of {unit}", blocks, place)
+    streamed = Streamed(f"journal of {unit}", blocks, place)
+    return streamed
 
 
 def _without_cursor(blocks: Iterator[bytes], place: dict[str, Any]) -> Iterator[bytes]:
@@ -138,8 +146,8 @@ def _run(command: list[str], left: TimeLeft) -> Iterator[bytes]:
                 child.stdout.close()
         errors.seek(0)
         said = errors.read(2000).decode("utf-8", "replace").strip()
-        if code:
-            raise CommandFailed(f"{command[0]} ended with {code}: {said or 'it said nothing'}", "run the check with become: true")
+        if code and not (code == 1 and not said):  # journalctl ends so, without a word, when there is no entry
+            raise CommandFailed(command, code, said)
 
 
 class _Engine(HTTPConnection):

@@ -16,7 +16,7 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import Hi
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import JournalFile
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places
 
-from ..plugin_utils.recorded import START, chained, check, checks, hosts, raising, run_id, seal, started
+from ..plugin_utils.recorded import START, chained, check, checks, hosts, log, log_report, raising, run_id, seal, started
 from .asked import ask
 
 EVERY_MINUTE = {"playbook": "daily", "rrule": "FREQ=DAILY;BYHOUR=2;BYMINUTE=16", "expected_minutes": 5}
@@ -55,6 +55,15 @@ def test_all_hosts_at_once(where: Places) -> None:
     assert {host: len(found.get("api", [])) for host, found in result["recent"].items()} == {"app": 6, "db": 6, "stranger": 0}
     assert result["trend"]["app"]["api"]["latency"]["points"] == 6
     assert [(entry["playbook"], entry["status"], entry["run_id"]) for entry in result["schedule"]] == [("daily", "on_time", run_id(1))]
+
+
+def test_bookmarks_come_when_asked(where: Places) -> None:
+    assert ask(ActionModule, history_dir=str(where.history), hosts=["app"], bookmarks=True)["bookmarks"] == {"app": {}}
+    seal(where, 1, hosts(app="nextrade/production"), log_report(log(), {"taken_at": 5}))
+    seal(where, 2, hosts(app="nextrade/production"), log_report(log(), {"taken_at": 6}, measured_at=rfc3339(START + 60)), at=START + 60, check_mode=True)
+    result = ask(ActionModule, history_dir=str(where.history), hosts=["app", "db"], system="nextrade", bookmarks=True)
+    assert result["bookmarks"] == {"app": {"app log": {"taken_at": 5}}, "db": {}}
+    assert "bookmarks" not in ask(ActionModule, history_dir=str(where.history), hosts=["app"])
 
 
 def test_the_window_and_the_minimum_are_options(where: Places) -> None:

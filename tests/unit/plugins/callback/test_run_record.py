@@ -21,9 +21,10 @@ from ansible_collections.tradeops.runbook.plugins.callback import run_record
 from ansible_collections.tradeops.runbook.plugins.callback.run_record import DOCUMENTATION, CallbackModule
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import recorder as recorder_module
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import HISTORY_DIR, JOURNAL, RUN_ID, RUN_PID, places
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_queries import HostPlace
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import HISTORY_DIR, HISTORY_URL, JOURNAL, KEY_FILE, RUN_ID, RUN_PID, places
 
-from ..plugin_utils.recorded import check, raising
+from ..plugin_utils.recorded import check, log, raising
 
 
 class Screen:
@@ -99,6 +100,8 @@ def result(of: Any, data: dict[str, Any], host: str = "app") -> Any:
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in (RUN_ID, RUN_PID, JOURNAL, HISTORY_DIR):
         monkeypatch.setenv(name, "before")
+    for name in (KEY_FILE, HISTORY_URL):
+        monkeypatch.setenv(name, "")
     monkeypatch.setattr(recorder_module, "_announce", lambda *_all: None)
     yield
 
@@ -111,7 +114,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def callback(folder: Path) -> Iterator[CallbackModule]:
     made = CallbackModule(display=Screen())
-    made._plugin_options = {"record": True, "history_dir": str(folder), "reports_dir": None, "key_file": None}
+    made._plugin_options = {"record": True, "history_dir": str(folder), "reports_dir": None, "key_file": None, "history_url": None}
     yield made
     made._exit()
 
@@ -216,6 +219,23 @@ def test_checks_of_a_module_and_the_verdict_of_a_role(callback: CallbackModule, 
         assert history.runs()[0]["status"] == "warning"
 
 
+def test_logs_of_a_module_and_the_verdict_of_a_role(callback: CallbackModule, folder: Path) -> None:
+    play = Play()
+    callback.v2_playbook_on_start(playbook(play=play))
+    callback.v2_playbook_on_play_start(play)
+    answer = {"status": "ok", "measured_at": "2026-11-20T02:15:00Z", "checks": [], "logs": [log("a"), log("b")], "bookmarks": {"a": {"taken_at": 5}}}
+    callback.v2_runner_on_ok(result(task("Review", "tradeops.runbook.log_analysis_info", "log_review"), answer))
+    verdict = {**answer, "logs": [log("a")]}
+    callback.v2_runner_on_ok(result(task("Judge", "ansible.builtin.set_fact", "log_review"), {"ansible_facts": {"log_review_result": verdict}}))
+    end(callback, ok=2)
+    found = [event for event in events(folder) if event["type"] == "log_report"]
+    assert [(event["judged"], event["report"]["name"], event["bookmark"]) for event in found] == [
+        (False, "a", {"taken_at": 5}), (False, "b", None), (True, "a", {"taken_at": 5}),
+    ]  # fmt: skip
+    with History(places(str(folder)), read_only=True) as history:
+        assert history.bookmarks(HostPlace("app", "nextrade", "production")) == {"a": {"taken_at": 5}}
+
+
 def test_whose_a_host_is_is_asked_once_and_rendered(callback: CallbackModule, folder: Path) -> None:
     from ansible.template import trust_as_template
 
@@ -262,7 +282,7 @@ def test_a_process_that_ends_early_leaves_an_interrupted_run(callback: CallbackM
     assert [(event["state"], event["exit_code"]) for event in events(folder) if event["type"] == "run_ended"] == [("interrupted", None)]
 
 
-@pytest.mark.parametrize("broken", ["step", "is_worth_a_step", "checks"])
+@pytest.mark.parametrize("broken", ["step", "is_worth_a_step", "checks", "log_reports"])
 def test_its_own_defects_are_survived_and_refuse_action(callback: CallbackModule, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     callback.v2_playbook_on_start(playbook())
     monkeypatch.setattr(run_record, broken, lambda _seen: 1 / 0)
@@ -320,5 +340,6 @@ def test_the_options_are_documented_with_their_environment() -> None:
     options = yaml.safe_load(DOCUMENTATION)["options"]
     assert {name: option["env"][0]["name"] for name, option in options.items()} == {
         "record": "RUNBOOK_RECORD", "history_dir": "RUNBOOK_HISTORY_DIR", "reports_dir": "RUNBOOK_REPORTS_DIR", "key_file": "RUNBOOK_LEDGER_KEY_FILE",
+        "history_url": "RUNBOOK_HISTORY_URL",
     }  # fmt: skip
     assert (CallbackModule.CALLBACK_NEEDS_ENABLED, CallbackModule.CALLBACK_NAME) == (True, "tradeops.runbook.run_record")

@@ -68,6 +68,30 @@ def checks(*found: dict[str, Any], host: str = "app", **more: Any) -> Draft:
     return "checks", {**body, "checks": list(found), **more}
 
 
+def signature(ident: str = "aa", count: int = 1, **more: Any) -> dict[str, Any]:
+    seen = {"first_at": rfc3339(START - 600), "last_at": rfc3339(START - 60)}
+    return {"id": ident, "level": "ERROR", "text": f"failed {ident}", "count": count, "example": f"failed {ident} now", **seen, **more}
+
+
+def log(name: str = "app log", *signatures: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The report of one log, as log_analysis_info gives it."""
+    return {
+        "name": name, "source": ["/var/log/app.log*"], "format": "python", "timezone": "UTC", "from": rfc3339(START - 3600), "to": rfc3339(START),
+        "incremental": False, "lines": 120, "entries": 100, "bytes": 4096, "files": [{"path": "/var/log/app.log", "bytes": 4096}],
+        "levels": {"INFO": 90, "ERROR": 10}, "bucket_seconds": 60,
+        "series": {"start": rfc3339(START - 3600), "entries": [1, 2] * 30, "patterns": {"errors": [0, 1] * 30}},
+        "patterns": {"errors": {"count": 30, "ratio": 30.0, "per_minute": 0.5, "per_minute_max": 1, "per_hour": 30.0, "samples": [
+            {"at": rfc3339(START - 60), "path": "/var/log/app.log", "text": "it failed", "before": ["the line before"], "after": ["the line after"]}]}},
+        "extract": {"took": {"count": 9, "p50": 0.35, "p95": 1.52, "p99": 2.3, "max": 5.123, "unit": "s", "approximate": False}},
+        "signatures": list(signatures), "signature_count": len(signatures), "benign": [], "secrets": [], "notes": [], **more,
+    }  # fmt: skip
+
+
+def log_report(report: dict[str, Any], bookmark: Any = None, **more: Any) -> Draft:
+    body = {"host": "app", "role": "log_review", "judged": True, "system": "", "environment": "", "measured_at": rfc3339(START)}
+    return "log_report", {**body, "bookmark": bookmark, "report": report, **more}
+
+
 def step(state: str, host: str = "app", **more: Any) -> Draft:
     return "step", {
         "play": "p",

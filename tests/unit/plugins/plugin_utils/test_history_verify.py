@@ -18,9 +18,10 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places
 
-from .recorded import KEY, check, checks, hosts, run_id, seal, step
+from .recorded import KEY, check, checks, hosts, log, log_report, run_id, seal, signature, step
 
 RUNS = 4
+TABLES = ("runs", "events", "seals", "steps", "checks", "measures", "signatures", "bookmarks")
 MUTATIONS = 400
 CHANGES = (
     "update {table} set {column} = {column} || 'x' where rowid = {row}",
@@ -39,7 +40,9 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> tuple[Places, dict[str
     anchor: dict[str, Any] = {}
     for number in range(1, RUNS + 1):
         verdict = checks(check("disk", "warning", measures={"used": 90.5 + number, "free": number}, units={"used": "percent"}), check("api"))
-        anchor = seal(where, number, hosts(app="nextrade/production"), verdict, step("changed", result={"outcome": "ok"}), user=f"user{number}")
+        review = log_report(log("a", signature("aa", number), signature("bb")), {"taken_at": number})
+        changed = step("changed", result={"outcome": "ok"})
+        anchor = seal(where, number, hosts(app="nextrade/production"), verdict, review, changed, user=f"user{number}")
     return where, anchor
 
 
@@ -68,7 +71,7 @@ def test_every_change_of_any_row_is_found(where: Places, pristine: tuple[Places,
     while tried < MUTATIONS:
         where.database.write_bytes(raw)
         db = sqlite3.connect(where.database)
-        table = chance.choice(["runs", "events", "seals", "steps", "checks", "measures"])
+        table = chance.choice(TABLES)
         column = chance.choice([row[1] for row in db.execute(f"pragma table_info({table})")])
         row = chance.randrange(1, 1 + db.execute(f"select max(rowid) from {table}").fetchone()[0])
         statement = chance.choice(CHANGES).format(table=table, column=column, row=row)
@@ -106,7 +109,7 @@ def test_random_damage_to_the_database_file_never_passes_for_sound_data(where: P
     chance, found = random.Random(11), 0
     with sqlite3.connect(where.database) as db:
         good = [
-            db.execute(f"select * from {table} order by rowid").fetchall() for table in ("runs", "events", "seals", "steps", "checks", "measures")
+            db.execute(f"select * from {table} order by rowid").fetchall() for table in TABLES
         ]
     db.close()
     for _number in range(150):
@@ -118,7 +121,7 @@ def test_random_damage_to_the_database_file_never_passes_for_sound_data(where: P
             with sqlite3.connect(where.database) as db:
                 assert good == [
                     db.execute(f"select * from {table} order by rowid").fetchall()
-                    for table in ("runs", "events", "seals", "steps", "checks", "measures")
+                    for table in TABLES
                 ]
             db.close()
     assert found

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 from collections import OrderedDict
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,18 +18,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import canonical
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_schema import insert, migrate, rows_of
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.database import open_database
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_schema import migrate, rows_of
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.observed import (
     CHECK_LIMIT,
     DIFF_LIMIT,
     EVENT_LIMIT,
     HIDDEN,
+    PRUNE_ACTION,
     Observed,
     checks,
+    drops,
     is_worth_a_step,
     plain,
     step,
 )
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view
 
 from .recorded import chained, check, ended, run_id, started
@@ -115,12 +121,15 @@ def test_whatever_a_module_answers_the_run_can_be_shown_and_stored(result: dict[
     observed = replace(seen(result, state), **by_role) if judged else seen(result, state, action="tradeops.runbook.run_note")
     drafts = [started(), ("step", step(observed)), *(("checks", body) for body in checks(observed)), ended()]
     view = build_view(chained(run_id(1), drafts))
-    db = sqlite3.connect(":memory:")
-    migrate(db)
-    for table, rows in rows_of(view).items():
-        insert(db, table, rows)
-    assert db.execute("select count(*) from checks").fetchone()[0] == len({plain(check["name"]) for check in result["checks"]})
-    db.close()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        db = open_database(Places(folder, folder, folder / "key"))
+        with db.transaction():
+            migrate(db)
+            for table, rows in rows_of(view).items():
+                db.insert(table, rows)
+        assert db.execute("select count(*) from checks").fetchone() == (len({plain(check["name"]) for check in result["checks"]}),)
+        db.close()
 
 
 @pytest.mark.parametrize(
@@ -227,3 +236,11 @@ def test_a_check_that_is_too_large_keeps_its_verdict(more: dict[str, Any]) -> No
     kept = next(checks(seen({**RESULT, "checks": [check("c", "critical", message="bad", **more)]})))["checks"][0]
     assert len(canonical(kept)) <= CHECK_LIMIT
     assert (kept["name"], kept["status"], kept["message"], kept["truncated"]) == ("c", "critical", "bad", True)
+
+
+def test_only_a_prune_drops() -> None:
+    record = {"columns": {}, "groups": [], "cut": None}
+    prune = seen({"changed": True, "records": [record]}, "changed", action=PRUNE_ACTION)
+    assert list(drops(prune)) == [record]
+    for changes in ({"action": "a.b.c"}, {"state": "ok"}, {"state": "failed"}, {"hidden": True}, {"result": {}}, {"result": {"records": "x"}}):
+        assert list(drops(replace(prune, **changes))) == []

@@ -20,7 +20,7 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils import recorder a
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import report
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import JournalFile
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import HISTORY_DIR, JOURNAL, RUN_ID, RUN_PID, Places
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import HISTORY_DIR, HISTORY_URL, JOURNAL, KEY_FILE, RUN_ID, RUN_PID, Places
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import Ending, Recorder, forget_run, new_run_id, not_recorded
 
 from .recorded import check, checks, hosts, lay_down, raising, run_id, started
@@ -39,6 +39,8 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[lis
     """The environment comes back as it was, nothing reaches the system log, temporary folders stay inside the test."""
     for name in (RUN_ID, RUN_PID, JOURNAL, HISTORY_DIR):
         monkeypatch.setenv(name, "before")
+    for name in (KEY_FILE, HISTORY_URL):
+        monkeypatch.setenv(name, "")
     logged: list[str] = []
     monkeypatch.setattr(syslog, "syslog", lambda _level, text: logged.append(text))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view, systems_of
 
-from .recorded import Draft, chained, check, checks, ended, hosts, run_id, started, step
+from .recorded import Draft, chained, check, checks, ended, hosts, log, log_report, run_id, started, step
 
 RUN = run_id(1)
 NOTE = {"kind": "reason", "text": "because", "by": "Ada"}
@@ -147,3 +147,29 @@ def test_a_dropped_body_leaves_the_rest() -> None:
     events = chained(RUN, [started(), checks(check()), ended()])
     view = build_view([events[0], events[1]._replace(body=None), events[2]])
     assert (view["run_id"], view["state"]) == (RUN, "finished")
+
+
+def test_logs_stand_with_their_host_and_the_role_has_the_last_word() -> None:
+    of_module = [log_report(log(name), judged=False) for name in ("a", "b")]
+    view = view_of(*of_module, log_report(log("a", lines=7), {"x": 1}), log_report(log("a"), role="other", judged=False))
+    found = host_of(view)["logs"]
+    assert [(one["role"], one["name"], one["lines"], one["bookmark"]) for one in found] == [("log_review", "a", 7, {"x": 1}), ("other", "a", 120, None)]
+    assert found[0] == {**log("a", lines=7), "role": "log_review", "bookmark": {"x": 1}, "measured_at": "2026-11-20T02:16:00Z"}
+
+
+def test_a_second_review_in_the_same_run_counts() -> None:
+    first, again = log_report(log("a", lines=1)), log_report(log("a", lines=2), judged=False)
+    assert [one["lines"] for one in host_of(view_of(first, again))["logs"]] == [2]
+    assert [one["lines"] for one in host_of(view_of(first, log_report(log("b"), judged=False), again, log_report(log("a", lines=3))))["logs"]] == [3]
+
+
+def test_a_report_cannot_speak_for_its_event() -> None:
+    odd = log("a", role="x", measured_at="never", bookmark={"x": 2}, judged=True)
+    (found,) = host_of(view_of(log_report(odd, judged=False)))["logs"]
+    assert (found["role"], found["bookmark"], found["measured_at"]) == ("log_review", None, "2026-11-20T02:16:00Z")
+    assert "judged" not in found
+
+
+def test_a_log_whose_report_is_gone_is_still_no_defect() -> None:
+    assert host_of(view_of(log_report({})))["logs"][0]["role"] == "log_review"
+    assert host_of(view_of(checks(check())))["logs"] == []
