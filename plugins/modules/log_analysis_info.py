@@ -33,6 +33,9 @@ options:
     description: Read only what was added since the bookmarks were made.
     type: bool
     default: false
+  window:
+    description: A window for all logs instead of their own, such as C(7 d). Has no effect on what is read from a bookmark on.
+    type: str
   processes:
     description: How many processes may read large files at the same time.
     type: int
@@ -119,6 +122,7 @@ def main() -> None:
             "logs": LOGS,
             "bookmarks": {"type": "dict", "default": {}},
             "incremental": {"type": "bool", "default": False},
+            "window": {"type": "str"},
             "processes": {"type": "int", "default": 1},
             "deadline_seconds": {"type": "float", "default": 300.0},
         },

@@ -35,7 +35,9 @@ _AT_MOST = {"top": 100, "samples": 20, "context": 20}
 def review_logs(params: Mapping[str, Any]) -> dict[str, Any]:
     """The result of ``log_analysis_info`` for validated parameters. Raises InvalidInput before anything is read."""
     started, now = time.monotonic(), time.time()
-    tasks = prepare({**params, "checks": params["logs"], "connections": {}, "max_parallel": 1})
+    window = {"window": params["window"]} if params.get("window") else {}
+    logs = [{**spec, "log": {**spec["log"], **window}} for spec in params["logs"]]
+    tasks = prepare({**params, "checks": logs, "connections": {}, "max_parallel": 1})
     for task in tasks:
         for key, least in _AT_LEAST.items():
             if not least <= task.options[key] <= _AT_MOST[key]:
@@ -44,13 +46,13 @@ def review_logs(params: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidInput("processes must be at least 1")
     runner = Runner(Deadline(params["deadline_seconds"], time.monotonic), now, check_mode=False)
     probe = Probe(Deadline(params["deadline_seconds"], time.monotonic), now)
-    checks, logs, bookmarks = [], [], {}
+    checks, reports, bookmarks = [], [], {}
     for task in tasks:
         begun = time.monotonic()
         judged, found = _review(task, probe, params)
         checks.append(runner.finish(task, judged, time.monotonic() - begun, 1))
         if found is not None:
-            logs.append({"name": task.name, "source": _source(task.options), **found[0]})
+            reports.append({"name": task.name, "source": _source(task.options), **found[0]})
             bookmarks[task.name] = found[1]
     return {
         "changed": False,
@@ -58,7 +60,7 @@ def review_logs(params: Mapping[str, Any]) -> dict[str, Any]:
         "measured_at": rfc3339(now),
         "duration_seconds": round(time.monotonic() - started, 3),
         "checks": checks,
-        "logs": logs,
+        "logs": reports,
         "bookmarks": bookmarks,
     }
 
