@@ -52,7 +52,7 @@ _LOG = r"""
             suboptions:
               pattern: {description: Regular expression., type: str, required: true}
               <<: *expiring
-          secrets: {description: Look for secrets in the log., type: bool, default: true}
+          leaks: {description: Look for secrets in the log., type: bool, default: true}
           top: {description: "Most frequent signatures to report, at most 100.", type: int, default: 20}
           samples: {description: "Newest lines of each pattern to report, at most 20.", type: int, default: 3}
           context: {description: "Lines before and after each of them, at most 20.", type: int, default: 0}

@@ -26,7 +26,7 @@ EXCEPTION = re.compile(r"# house: \S")
 # Nothing with a clock, a disk, a network, an environment or a random number in it. zoneinfo reads the rules of time zones:
 # a table that came with the machine, the same for everybody who asks.
 PURE = {
-    "__future__", "abc", "base64", "binascii", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib", "enum",
+    "__future__", "abc", "array", "base64", "binascii", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib", "enum",
     "fnmatch", "fractions", "functools", "hashlib", "heapq", "hmac", "html", "ipaddress", "itertools", "json", "math", "numbers", "operator",
     "re", "statistics", "string", "textwrap", "types", "typing", "unicodedata", "urllib.parse", "zlib", "zoneinfo",
 }  # fmt: skip

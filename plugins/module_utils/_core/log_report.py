@@ -86,7 +86,7 @@ def wanted_of(options: Options) -> Wanted:
     patterns = [pattern_of(name, given) for name, given in options["patterns"].items()]
     extracts = [extract_of(name, given)["match"] for name, given in options["extract"].items()]
     wanted = Wanted([(item["match"], item["ignore_case"]) for item in patterns], extracts, [entry["pattern"] for entry in options["benign"]])
-    wanted.secrets, wanted.samples, wanted.context = options["secrets"], options["samples"], options["context"]
+    wanted.secrets, wanted.samples, wanted.context = options["leaks"], options["samples"], options["context"]
     return wanted
 
 

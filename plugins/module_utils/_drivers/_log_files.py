@@ -14,8 +14,8 @@ import re
 
 from .._core.errors import InvalidInput, RunbookError
 from ._log_segment import HEAD, NotPlain, Segment
+from ._matches import matches
 from ._time_left import TimeLeft
-from .file import matches
 
 TYPE_CHECKING = False  # importing typing takes milliseconds
 if TYPE_CHECKING:

@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
 import os
 import pwd
-import re
 import stat
-from collections.abc import Iterator
 from typing import Any
 
 from .._core.errors import InvalidInput, RunbookError
 from .._core.probe import Probe, Unmeasured
+from ._matches import matches
 from ._time_left import TimeLeft
 
 MEASURES = {
@@ -28,7 +26,6 @@ MEASURES = {
     "owner": "text",
 }
 
-_MAGIC = re.compile(r"[*?\[]")
 _FUTURE_SECONDS = 60.0  # a file server's clock may differ by this much before "in the future" means a wrong time
 
 
@@ -49,24 +46,6 @@ def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
     except OSError as error:
         raise RunbookError(f"{error.filename or path} cannot be looked at: {error.strerror}", "run the check with become: true") from None
     return tally.measures(probe.now)
-
-
-def matches(folder: str, parts: list[str], left: TimeLeft) -> Iterator[str]:
-    """Unlike ``glob``, it raises when a folder may not be read, so that "not allowed" is never taken for "not there"."""
-    if not parts:
-        yield folder
-    elif not _MAGIC.search(parts[0]):
-        yield from matches(os.path.join(folder, parts[0]), parts[1:], left)
-    else:
-        try:
-            entries = os.scandir(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        with entries:
-            for entry in entries:
-                left.timeout()
-                if fnmatch.fnmatchcase(entry.name, parts[0]) and (parts[0][0] == "." or entry.name[0] != "."):
-                    yield from matches(entry.path, parts[1:], left)
 
 
 class _Tally:

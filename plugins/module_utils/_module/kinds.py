@@ -128,7 +128,7 @@ def _default_systemd(options: _Options) -> dict[str, Any]:
 
 
 def _default_log(options: _Options) -> dict[str, Any]:
-    return {"lost": {"warning": "!= false"}, **({"secrets": {"critical": "> 0"}} if options.get("secrets", True) else {})}
+    return {"lost": {"warning": "!= false"}, **({"secrets": {"critical": "> 0"}} if options.get("leaks", True) else {})}
 
 
 def _default_sqlite(options: _Options) -> dict[str, Any]:
@@ -197,7 +197,7 @@ KINDS: dict[str, Kind] = {
             "patterns": {"type": "dict", "default": {}},
             "extract": {"type": "dict", "default": {}},
             "benign": _BENIGN,
-            "secrets": {"type": "bool", "default": True},
+            "leaks": {"type": "bool", "default": True},
             "top": {"type": "int", "default": 20},
             "samples": {"type": "int", "default": 3},
             "context": {"type": "int", "default": 0},

@@ -13,9 +13,8 @@ from .._core.errors import InvalidInput
 from .._core.probe import Deadline, Probe
 from .._core.times import rfc3339
 from .._core.verdict import judge_error, judge_measures, summarize
-from .._drivers import log
 from .health import Runner, Task, prepare
-from .kinds import CHECKS
+from .kinds import CHECKS, KINDS
 
 LOGS: dict[str, Any] = {
     "type": "list",
@@ -67,6 +66,7 @@ def review_logs(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _review(task: Task, probe: Probe, params: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[dict[str, Any], dict[str, Any]] | None]:
     """The verdict; and the report and the bookmark, unless the log could not be read: then the old bookmark stays where it is."""
+    log = KINDS["log"].driver()
     resume = log.Resume(params["bookmarks"].get(task.name), params["incremental"], params["processes"])
     try:
         measures, report, bookmark = log.analyse(task.options, probe, resume)
