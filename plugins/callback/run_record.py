@@ -132,10 +132,9 @@ class CallbackModule(CallbackBase):
         if not self.get_option("record"):
             forget_run()
             return
-        options = [self.get_option(name) for name in ("history_dir", "reports_dir", "key_file")]
-        where = places(*options, url=self.get_option("history_url") or "")
+        folder, reports, key, url = (self.get_option(name) for name in ("history_dir", "reports_dir", "key_file", "history_url"))
         self._identities, self._begun, self._with_items = {}, {}, set()
-        self._recorder = Recorder(where, self._display.warning)
+        self._recorder = Recorder(places(folder, reports, key, url or ""), self._display.warning)
         self._recorder.begin(_facts(playbook))
 
     @_survives

@@ -132,7 +132,7 @@ class History:
     def _adopt_copy(self, run_id: str, key: bytes) -> bool:
         """Seal a run whose controller fell silent, with what had arrived of it."""
         with self._db.transaction():
-            found = open_runs.take(self._db, run_id)
+            found = open_runs.take(self._db, key, run_id)
             if found is None or queries.anchor(self._db, run_id):
                 return False
             self._seal_events(run_id, found.events + _endings(run_id, found), key)
@@ -180,10 +180,10 @@ class History:
         views = [build_view(found[run_id]) for run_id in sorted(found, reverse=True)]
         return [queries.row_of(view) for view in views if view["run_id"]]
 
-    def announce(self, run_id: str, events: list[Event]) -> None:
+    def announce(self, key: bytes, run_id: str, events: list[Event]) -> None:
         """Let the other controllers know of a run that begins; without others there is nothing to do."""
         if self._db.shared:
-            open_runs.announce(self._db, run_id, events)
+            open_runs.announce(self._db, key, run_id, events)
 
     def plan_prune(self, key: bytes, limits: Limits) -> Plan:
         """What is old enough to be dropped, after proof that it is still what was written."""

@@ -136,8 +136,8 @@ def previous_run(db: Database, view: dict[str, Any]) -> str | None:
 def points(db: Database, place: HostPlace, most: int, good_only: bool = False) -> Points:
     """(check, measure) to its newest values, oldest first."""
     found: Points = {}
-    key: Row | None = ("", "")
-    while key := db.execute(_NEXT_MEASURE, (place.host, *key)).fetchone():  # steps through the index: a year of rows would take seconds
+    key: Row = ("", "")
+    while key := db.execute(_NEXT_MEASURE, (place.host, *key)).fetchone() or ():  # steps through the index: a year of rows would take seconds
         asked = {**place.parameters(), "name": key[0], "measure": key[1], "good": int(good_only), "most": most}
         rows = db.execute(_NEWEST, asked).fetchall()
         if rows:

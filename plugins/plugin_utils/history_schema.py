@@ -38,7 +38,7 @@ MIGRATIONS = (
     create index runs_by_start on runs (started_at, run_id);
     create index drops on events (run_id, seq) where type = 'bodies_dropped';
     create table open_runs (run_id text primary key, controller text, beat double precision);
-    create table open_events (run_id text, seq integer, at text, type text, body_hash text, prev text, hash text, body text,
+    create table open_events (run_id text, seq integer, at text, type text, body_hash text, prev text, hash text, body text, voucher text,
         primary key (run_id, seq));
     """,
     """

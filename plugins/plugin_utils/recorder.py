@@ -91,17 +91,19 @@ class Recorder:
         try:
             if self._journal is not None:
                 self._journal.sync()
-            self._adopt()
+            key = self._adopt()
             if self._places.url and self._journal is not None:
-                self._relay = Relay(self._places, self.run_id)
+                self._relay = Relay(self._places, self.run_id, key)
         except Exception as error:  # whatever it is: the run goes on, and nothing acts unrecorded
             self.degrade(error)
 
-    def _adopt(self) -> None:
+    def _adopt(self) -> bytes:
+        """Take in killed runs and announce this one; the key of the ledger."""
         with History(self._places) as history:
-            adopted, left = history.adopt(history.ledger_key())
+            key = history.ledger_key()
+            adopted, left = history.adopt(key)
             found = [(view, *history.context(view)) for view in map(history.view, adopted) if view]
-            history.announce(self.run_id, self._events)
+            history.announce(key, self.run_id, self._events)
             self._tell_late(history)
         for material in found:
             where = self._report(material)
@@ -110,6 +112,7 @@ class Recorder:
             )
         for problem in left:
             self._warn(f"A journal in {self._places.open} cannot be taken into the history: {problem}. Move it away and keep it.")
+        return key
 
     def _tell_late(self, history: History) -> None:
         for path in history.late:

@@ -29,6 +29,25 @@ def make_check(name: str = "api answers", status: str = "ok", **fields: Any) -> 
     return {**check, **fields}
 
 
+def make_log(**fields: Any) -> dict[str, Any]:
+    """One reviewed log as it stands in a run view."""
+    sample = {"at": "2026-11-20T02:01:00Z", "path": "/var/log/app.log", "text": "it failed", "before": ["the line before"], "after": ["the line after"]}
+    signature = {"id": "aa", "level": "ERROR", "text": "failed <n> times", "count": 4, "example": "failed 3 times",
+                 "first_at": "2026-11-20T01:30:00Z", "last_at": "2026-11-20T02:10:00Z"}  # fmt: skip
+    log: dict[str, Any] = {
+        "name": "app log", "role": "log_review", "measured_at": "2026-11-20T02:15:00Z", "bookmark": None, "source": ["/var/log/app.log*"],
+        "format": "python", "timezone": "America/New_York", "from": "2026-11-20T01:15:00Z", "to": "2026-11-20T02:15:00Z", "incremental": False,
+        "lines": 1200, "entries": 1000, "bytes": 40960, "files": [{"path": "/var/log/app.log", "bytes": 40960}], "levels": {"INFO": 900, "ERROR": 100},
+        "bucket_seconds": 300, "series": {"start": "2026-11-20T01:15:00Z", "entries": [5, 6, 7, 80], "patterns": {"errors": [0, 1, 0, 3]}},
+        "patterns": {"errors": {"count": 4, "ratio": 0.4, "per_minute": 0.0667, "per_minute_max": 2, "per_hour": 4.0, "samples": [sample]}},
+        "extract": {"took": {"count": 9, "p50": 0.35, "p95": 1.52, "p99": 2.3, "max": 5.123, "unit": "s", "approximate": False}},
+        "signatures": [signature], "signature_count": 1, "benign": [{"pattern": "known", "reason": "by design", "owner": "ops", "until": "2027-01-01",
+        "count": 7}], "secrets": [], "notes": ["a note"],
+        "earlier": {"since": "2026-11-13T02:15:00Z", "first_at": "2026-11-01T02:15:00Z", "reviewed": True, "signatures": {"aa": {"count": 1}}},
+    }  # fmt: skip
+    return {**log, **fields}
+
+
 def _worst(things: Iterable[dict[str, Any]]) -> str:
     statuses = {thing["status"] for thing in things}
     return next((status for status in ("critical", "unknown", "warning", "ok", "skipped") if status in statuses), "ok")

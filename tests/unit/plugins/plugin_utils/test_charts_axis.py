@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -70,3 +71,27 @@ def test_time_ticks_are_even_and_few(seconds: float) -> None:
     gaps = {round(later - earlier) for (earlier, _one), (later, _other) in pairwise(axis.ticks)}
     assert 1 <= len(axis.ticks) <= 5 and len(gaps) <= 1
     assert axis.low < START <= START + seconds < axis.high
+
+
+@pytest.mark.parametrize(
+    ("zone", "start", "hours", "labels"),
+    [
+        ("America/New_York", START, 24, ["1 Nov", "06:00", "12:00", "18:00"]),
+        ("Asia/Kolkata", START, 3, ["08:00", "09:00", "10:00"]),
+        ("America/New_York", START, 2, ["22:30", "23:00", "23:30", "1 Nov"]),
+        ("Europe/Berlin", 1792886400.0, 24, ["06:00", "12:00", "18:00", "26 Oct"]),
+        ("Asia/Kolkata", START, 24 * 9, ["5 Nov"]),
+    ],
+)
+def test_a_time_axis_follows_the_clock_of_its_zone(zone: str, start: float, hours: float, labels: list[str]) -> None:
+    axis = time_axis([start, start + hours * 3600], ZoneInfo(zone))
+    assert [label for _place, label in axis.ticks] == labels
+    assert all(start <= place <= start + hours * 3600 for place, _label in axis.ticks)
+
+
+@pytest.mark.parametrize("start", [1792882800.0 + 1800 * step for step in range(8)])
+@pytest.mark.parametrize("seconds", [0, 59, 1800, 7200, DAY, 9 * DAY])
+def test_a_change_of_the_clock_leaves_ticks(start: float, seconds: float) -> None:
+    axis = time_axis([start, start + seconds], ZoneInfo("Europe/Berlin"))
+    assert 1 <= len(axis.ticks) <= 6
+    assert all(axis.low <= place <= axis.high for place, _label in axis.ticks)

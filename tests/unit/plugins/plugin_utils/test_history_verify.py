@@ -108,9 +108,7 @@ def test_random_damage_to_the_database_file_never_passes_for_sound_data(where: P
     raw = where.database.read_bytes()
     chance, found = random.Random(11), 0
     with sqlite3.connect(where.database) as db:
-        good = [
-            db.execute(f"select * from {table} order by rowid").fetchall() for table in TABLES
-        ]
+        good = [db.execute(f"select * from {table} order by rowid").fetchall() for table in TABLES]
     db.close()
     for _number in range(150):
         place = chance.randrange(len(raw))
@@ -119,10 +117,7 @@ def test_random_damage_to_the_database_file_never_passes_for_sound_data(where: P
         found += bool(told)
         if not told:
             with sqlite3.connect(where.database) as db:
-                assert good == [
-                    db.execute(f"select * from {table} order by rowid").fetchall()
-                    for table in TABLES
-                ]
+                assert good == [db.execute(f"select * from {table} order by rowid").fetchall() for table in TABLES]
             db.close()
     assert found
 

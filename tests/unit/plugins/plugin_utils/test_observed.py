@@ -239,8 +239,9 @@ def test_a_check_that_is_too_large_keeps_its_verdict(more: dict[str, Any]) -> No
 
 
 def test_only_a_prune_drops() -> None:
-    record = {"columns": {}, "groups": [], "cut": None}
+    record: dict[str, Any] = {"columns": {}, "groups": [], "cut": None}
     prune = seen({"changed": True, "records": [record]}, "changed", action=PRUNE_ACTION)
     assert list(drops(prune)) == [record]
-    for changes in ({"action": "a.b.c"}, {"state": "ok"}, {"state": "failed"}, {"hidden": True}, {"result": {}}, {"result": {"records": "x"}}):
+    others: list[dict[str, Any]] = [{"action": "a.b.c"}, {"state": "ok"}, {"state": "failed"}, {"hidden": True}, {"result": {}}, {"result": {"records": "x"}}]
+    for changes in others:
         assert list(drops(replace(prune, **changes))) == []

@@ -25,10 +25,11 @@ import pytest
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import charts, report
 from ansible_collections.tradeops.runbook.tests.unit.plugins.plugin_utils.report_views import (
-    RUN, Page, make_check, make_host, make_limit, make_points, make_series, make_view,
+    RUN, Page, make_check, make_host, make_limit, make_log, make_points, make_series, make_view,
 )  # fmt: skip
 
 TEMPLATE = Path(report.__file__).with_name("report.html.j2").read_text(encoding="utf-8")
+LOGS_TEMPLATE = Path(report.__file__).with_name("report_logs.html.j2").read_text(encoding="utf-8")
 
 CORPUS = [
     "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'><svg/onload=alert(1)>", "javascript:alert(1)", "</title><script>alert(1)</script>",
@@ -51,7 +52,8 @@ def full_view(text: Callable[[], str]) -> dict[str, Any]:
     ]
     result = {"outcome": text(), "hint": text()}
     step = {"state": text(), "task": text(), "role": text(), "action": text(), "message": text(), "duration_seconds": 1, "result": result}
-    hosts = [make_host(text(), checks, summary=text(), steps=[step], stats={text(): text()}), make_host(text(), reachable=False, summary=text())]
+    hosts = [make_host(text(), checks, summary=text(), steps=[step], stats={text(): text()}, logs=[full_log(text)])]
+    hosts.append(make_host(text(), reachable=False, summary=text()))
     view = make_view(
         *hosts, playbook=text(), user=text(), controller=text(), limit=text(), tags=[text()], versions={text(): text()}, launch={text(): text()},
         started_at=text(), ended_at=text(), state=text(), exit_code=text(), duration_seconds=text(), planned_downtime=[text()],
@@ -62,6 +64,20 @@ def full_view(text: Callable[[], str]) -> dict[str, Any]:
     )  # fmt: skip
     view["systems"][0].update(name=text(), environment=text())
     return view
+
+
+def full_log(text: Callable[[], str]) -> dict[str, Any]:
+    """The report of a log in which every string is ``text``."""
+    sample = {"at": text(), "path": text(), "text": text(), "before": [text()], "after": [text()]}
+    signature = {"id": text(), "level": text(), "text": text(), "count": 3, "example": text(), "first_at": text(), "last_at": text()}
+    series = {"start": "2026-11-20T02:00:00Z", "entries": [5, 6, 7], "patterns": {text(): [1, 2, 3]}}
+    return make_log(
+        name=text(), source=[text()], format=text(), timezone=text(), **{"from": text()}, to=text(), files=[{"path": text(), "bytes": 5}], series=series,
+        levels={text(): 3}, patterns={text(): {"count": 6, "ratio": 50.0, "samples": [sample]}}, extract={text(): {"count": 1, "p50": 1.0, "unit": text()}},
+        signatures=[signature], benign=[{"pattern": text(), "reason": text(), "owner": text(), "until": text(), "count": 3}],
+        secrets=[{"rule": text(), "count": 3, "text": f"*** {text()}"}], notes=[text()], role=text(),
+        earlier={"since": text(), "first_at": text(), "reviewed": True, "signatures": {}},
+    )  # fmt: skip
 
 
 def written(folder: Path, view: dict[str, Any], previous: Any = None, series: Any = None) -> tuple[Page, str, dict[str, Any]]:
@@ -76,7 +92,7 @@ def inert(page: Page, html: str) -> None:
     assert page.disorder == []
     assert {tag for tag, _attributes in page.elements} <= set(
         "html head meta title style body svg symbol path circle rect polyline g defs use text main header section footer nav div span p b i bdi a"
-        " h1 h2 h3 ul ol li dl dt dd table thead tbody tr th td details summary figure figcaption code pre".split()
+        " h1 h2 h3 h4 br ul ol li dl dt dd table thead tbody tr th td details summary figure figcaption code pre".split()
     )
     attributes = {name for _tag, given in page.elements for name in given}
     assert not {name for name in attributes if name.startswith("on")} | attributes & {"style", "src", "action", "srcset", "xlink:href"}
@@ -93,7 +109,7 @@ def inert(page: Page, html: str) -> None:
 
 def test_every_part_is_there_and_in_order(tmp_path: Path) -> None:
     page, _html, _data = written(tmp_path, full_view(lambda: "words"), make_view(), make_series())
-    headings = ["Systems and hosts", "Needs attention", "Since the last run", "Every check", "Trends", "Muted and skipped", "Change-log entry",
+    headings = ["Systems and hosts", "Needs attention", "Since the last run", "Every check", "Logs", "Trends", "Muted and skipped", "Change-log entry",
                 "Sealed in the ledger"]  # fmt: skip
     places = [page.words.rindex(heading) for heading in headings]
     assert places == sorted(places)
@@ -145,9 +161,10 @@ def test_the_policy_allows_this_style_sheet_and_nothing_else(tmp_path: Path) -> 
 
 
 def test_the_template_takes_markup_only_from_one_place() -> None:
-    assert re.findall(r"\|\s*(?:safe|escape|e|forceescape|tojson)\b", TEMPLATE) == ["| safe"]
-    assert "autoescape false" not in TEMPLATE
+    assert re.findall(r"\|\s*(?:safe|escape|e|forceescape|tojson)\b", TEMPLATE + LOGS_TEMPLATE) == ["| safe"]
+    assert "autoescape false" not in TEMPLATE + LOGS_TEMPLATE
     assert set(re.findall(r"figure\(([^)]*)\)", TEMPLATE)) == {"svg", "cell.spark", "entry.svg", "status_bar", "host.status_bar"}
+    assert set(re.findall(r"figure\(([^)]*)\)", LOGS_TEMPLATE)) == {"plot.svg", "row.key"}
 
 
 def variants(value: Any) -> Iterator[Any]:
@@ -167,9 +184,9 @@ def test_data_of_any_shape_makes_a_report() -> None:
     check = make_check(status="critical", notes=["n"], muted={"reason": "r", "owner": "o", "until": "u"}, limits=[make_limit(state="crossed")])
     step = {"state": "failed", "task": "t", "result": {"outcome": "ok"}, "duration_seconds": 1.0}
     said: dict[str, Any] = {"notes": [{"kind": "note", "text": "t", "by": "b"}], "changes": [{"task": "t"}], "issues": [{"task": "t", "status": "x"}]}
-    view = make_view(make_host(checks=[check], steps=[step]), **said)
+    view = make_view(make_host(checks=[check], steps=[step], logs=[make_log()]), **said)
     every = [other for other in variants(view) if isinstance(other, dict)]
-    assert len(every) > 1000
+    assert len(every) > 2000
     for other in random.Random(20).sample(every, 250):
         changes = report.compare(view, other)
         page = Page(report.render_page(report.build_page(report._material(other, changes, {}))))
@@ -242,6 +259,31 @@ def test_a_broken_library_costs_the_plots_and_not_the_report(tmp_path: Path, mon
     monkeypatch.setattr(charts, "load", lambda: 1 / 0)
     page, _html, _data = written(tmp_path, make_view(make_host(checks=[make_check()])), None, make_series())
     assert "There are no plots, because drawing them failed: ZeroDivisionError: division by zero." in page.words
+
+
+def test_logs_have_plots_of_their_own_and_not_too_many(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    logs = [make_log(name=f"log {number}") for number in range(30)]
+    page, html, _data = written(tmp_path, make_view(make_host(logs=logs)))
+    assert html.count('<svg class="plot"') == report.MOST_LOG_PLOTS == 48
+    assert "12 more plots would be too many." in page.words
+    inert(page, html)
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+
+
+def test_logs_without_the_library_say_why_there_are_no_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    page, html, _data = written(tmp_path, make_view(make_host(logs=[make_log()])))
+    assert 'class="plot"' not in html and "it failed" in page.words
+    assert page.words.count("There are no plots, because") == 1
+
+
+def test_a_run_without_logs_has_no_word_of_them(tmp_path: Path) -> None:
+    hosts = [make_host(checks=[make_check()]), make_host(checks=[make_check()], logs=[])]
+    plain, empty = (written(tmp_path, make_view(host))[1] for host in hosts)
+    assert plain == empty
+    assert 'href="#logs"' not in plain and 'id="logs"' not in plain
 
 
 # Large
@@ -408,6 +450,7 @@ def test_text_has_the_contrast_of_level_aa(theme: str) -> None:
 def test_signs_have_the_contrast_of_level_aa(theme: str) -> None:
     known = colours(theme)
     pairs = [(f"{status}-fill", ground) for status in STATUSES for ground in ("card", "page", f"{status}-tint")] + [("plot-line", "card")]
+    pairs += [(f"course-{letter}", "card") for letter in "abcd"]
     weak = {pair: round(contrast(known[pair[0]], known[pair[1]]), 2) for pair in pairs if contrast(known[pair[0]], known[pair[1]]) < 3}
     assert weak == {}
 
