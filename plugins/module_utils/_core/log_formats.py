@@ -77,17 +77,17 @@ class Format:
         return data
 
     def keys(self, lines: Sequence[bytes]) -> list[bytes]:
-        """One key for each line: its stamp as far as the minute (and the offset, where it is written)."""
+        """One key for each line: its stamp as far as the minute, and the offset where it is written.
+
+        Calling a function for each line costs as much as everything else: it is done for ISO stamps only where every hundredth of
+        the lines, or one of the first, shows an offset.
+        """
         after, key = self.after, self._key
         if after:
             lines = [line.partition(after)[2][:40].lstrip() for line in lines]
-        elif key is None:
-            return [line[:16] for line in lines]
+        if key is None and any(_iso_key(line)[16:] for line in (*lines[:20], *lines[20::100])):
+            key = _iso_key
         return [line[:16] for line in lines] if key is None else [key(line) for line in lines]
-
-    def key(self, line: bytes) -> bytes:
-        """The key of one line."""
-        return self.keys([line])[0]
 
     def stamp(self, line: bytes) -> bytes:
         """Where the stamp of a line begins, as far as it can reach."""
@@ -110,7 +110,7 @@ def _syslog_key(text: bytes) -> bytes:
 
 
 def _json_key(text: bytes) -> bytes:
-    return _iso_key(text[1:]) if text[:1] == b'"' else text[:10]
+    return b'"' + _iso_key(text[1:]) if text[:1] == b'"' else text[:10]
 
 
 def parse_format(given: object) -> Format:

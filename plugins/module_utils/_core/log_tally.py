@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 VALUES = 50000
 """Distinct values of a timing that are kept exactly; beyond, values are rounded to four significant digits (0.05 %)."""
 
-POINTS = 288
-"""A series has at most this many points: five minutes each for a day."""
+POINTS = 290
+"""A series has at most this many points: five minutes each for a day, whose first and last minute may be cut."""
 
 
 class Values:

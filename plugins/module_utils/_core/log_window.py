@@ -69,7 +69,7 @@ class Minutes(dict[bytes, int]):
             return CONTINUATION
         if len(instants) > 1:
             return SPECIAL
-        return self.place(instants[0], 60.0 if style not in ("epoch", "json") or key[4:5] == b"-" else 1.0)
+        return self.place(instants[0], 1.0 if style == "epoch" or (style == "json" and key[:1] != b'"') else 60.0)
 
     def place(self, start: float, seconds: float = 0.0) -> int:
         """The minute of what lies within ``seconds`` from ``start``; SPECIAL when the window cuts it."""

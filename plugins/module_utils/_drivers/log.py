@@ -66,7 +66,7 @@ def _read(options: dict[str, Any], probe: Probe, resume: Resume) -> tuple[Read, 
         tally = job.run(reading, resume.processes)
         read = Read(window, tally, probe.now)
         read.files = [{"path": segment.path, "bytes": segment.read_bytes} for segment in reading.segments]
-        read.lost, read.notes, read.incremental = reading.lost, list(reading.notes), resume.incremental
+        read.lost, read.notes, read.incremental = reading.lost, list(reading.notes), resume.bookmark is not None
         return read, {"taken_at": probe.now, "place": reading.bookmark()}
     finally:
         reading.close()
