@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the tradeops.runbook contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo: a real service on loopback, the shipped playbooks, a fault, the recovery. `make demo` prepares and runs it.
+"""The demo: a real service on loopback, the shipped playbooks, faults, the recovery. `make demo` prepares and runs it.
 
 Everything it writes is in .build/demo, made anew by each demo. Exit code 0 when every run found what it should have found.
 """
@@ -30,12 +30,18 @@ DEMO = BUILD / "demo"
 STATE = DEMO / "state"
 HISTORY = DEMO / "history"
 SERVICE = ROOT / "demo" / "trading_service.py"
-HEALTH_RUNS = 4
+WELL = ("health", "health", "daily", "daily")
+"""Playbooks while all is well: enough for courses in the report, with reviews of the logs that say what is new in the next one."""
 FAULTS = ("stuck_orders", "llm_down")
-BROKEN = {"stuck orders", "language model answers"}
-"""The checks that must find the two faults."""
-FOLLOWS = "api answers"
-"""May warn then: a service without its language model calls itself degraded."""
+BURST = "error_burst"
+"""Over before anybody looks: only the log knows."""
+BURST_LINES = 60
+LINGERING = {"errors of 5 minutes", "errors of 10 minutes"}
+"""They look that far back, so they find the burst, and still find it when all is well again."""
+BROKEN = {"stuck orders", "language model answers", "application log", *LINGERING}
+"""The checks that must find the faults."""
+FOLLOWS = {"api answers", "retries", "log volume"}
+"""May warn then: a service without its language model calls itself degraded, and a burst is made of many retries."""
 BAD = ("critical", "unknown")
 MACHINE = ("host", "preflight")
 """Kinds of checks that look at this machine (its disk, memory, clock): true wherever the demo runs, so shown and not judged."""
@@ -62,11 +68,17 @@ class Run:
     def found(self) -> list[dict[str, Any]]:
         return [check for check in self.checks if check["status"] not in ("ok", "skipped")]
 
+    @property
+    def news(self) -> list[dict[str, Any]]:
+        """Messages of level ERROR in the logs that no earlier review had seen."""
+        logs = [log for system in self.view["systems"] for host in system["hosts"] for log in host["logs"] if log["earlier"]["reviewed"]]
+        return [found for log in logs for found in log["signatures"] if found["level"] == "ERROR" and found["id"] not in log["earlier"]["signatures"]]
+
     def unexpected(self, broken: set[str]) -> str:
         """What differs from exactly `broken` being critical; "" when nothing does."""
         service = {check["name"]: check["status"] for check in self.found if check["kind"] not in MACHINE}
-        if broken and service.get(FOLLOWS) == "warning":
-            del service[FOLLOWS]
+        if broken:
+            service = {name: status for name, status in service.items() if name not in FOLLOWS or status != "warning"}
         if not self.checks:
             return "the record has no checks"
         if service != dict.fromkeys(broken, "critical"):
@@ -155,13 +167,31 @@ def service(clock: Clock) -> Iterator[None]:
         clock.say("service", "stopped")
 
 
+def fault(state: str, name: str) -> None:
+    subprocess.run([sys.executable, str(SERVICE), "fault", state, name, "--state", str(STATE)], check=True, timeout=10)
+
+
 def switch(clock: Clock, state: str) -> None:
-    """All faults on or off, and until the service shows it."""
+    """All lasting faults on or off, and until the service shows it."""
     for name in FAULTS:
-        subprocess.run([sys.executable, str(SERVICE), "fault", state, name, "--state", str(STATE)], check=True, timeout=10)
+        fault(state, name)
     wait_until(lambda: health()["status"] == ("degraded" if state == "on" else "healthy"), f"the faults did not go {state}")
     time.sleep(1)  # the service looks after its stuck orders three times a second
     clock.say("faults", f"switched {state}: {', '.join(FAULTS)}")
+
+
+def burst(clock: Clock) -> None:
+    """Errors in the log, and none any more when this returns."""
+    log = STATE / "logs" / "nextrade.log"
+    fault("on", BURST)
+    wait_until(lambda: errors_in(log) >= BURST_LINES, "the burst of errors did not come")
+    fault("off", BURST)
+    time.sleep(1)  # the service may be writing the last ones
+    clock.say("faults", f"came and went: {BURST}, {errors_in(log)} lines in {log.name}")
+
+
+def errors_in(log: Path) -> int:
+    return log.read_text(encoding="utf-8").count(" - ERROR - ")
 
 
 def play(clock: Clock, number: int, playbook: str, broken: set[str]) -> Run:
@@ -199,30 +229,35 @@ def tell(clock: Clock, run: Run) -> None:
 
 def conclude(good: list[Run], bad: Run, after: Run) -> None:
     print(f"""
-{len(good) + 2} runs: {len(good)} while all was well, one with {len(FAULTS)} faults, one after them. Each found what it should:
+{len(good) + 2} runs: {len(good)} while all was well, one with {len(FAULTS) + 1} faults, one after them. Each found what it should:
   before    {good[-1].view['status']}, exit code {good[-1].exit_code}
   faults    {bad.view['status']}, exit code {bad.exit_code} (2 is what a scheduler or AWX sees as failed)""")
     for check in bad.found:
         print(f"            {check['name']}: {check['message']}")
-    print(f"""  after     {after.view['status']}, exit code {after.exit_code}
-
+    print(f"""            new in the log, {bad.news[0]['count']} times: {bad.news[0]['text']}
+  after     {after.view['status']}, exit code {after.exit_code}: mended, but limits on the last minutes still count the burst""")
+    for check in after.found:
+        print(f"            {check['name']}: {check['message']}")
+    print(f"""
 Open the report of the faults:  {bad.html}
 and the one after them:         {after.html}
 The history of all runs is in   {HISTORY}""")
 
 
 def demo(clock: Clock) -> None:
-    playbooks = ["health"] * HEALTH_RUNS + ["daily"]
-    if not all((STAGE / "playbooks" / f"{name}.yml").is_file() for name in playbooks):
+    if not all((STAGE / "playbooks" / f"{name}.yml").is_file() for name in WELL):
         raise DemoFailed(f"no collection at {STAGE}; `make demo` puts it there")
     for folder in (DEMO / "log", DEMO / "tmp"):
         folder.mkdir(parents=True)
     with service(clock):
-        good = [play(clock, number, playbook, set()) for number, playbook in enumerate(playbooks, 1)]
+        good = [play(clock, number, playbook, set()) for number, playbook in enumerate(WELL, 1)]
         switch(clock, "on")
+        burst(clock)
         bad = play(clock, len(good) + 1, "daily", BROKEN)
+        if [found["count"] for found in bad.news] != [errors_in(STATE / "logs" / "nextrade.log")]:
+            raise DemoFailed(f"the review should have found one new error, as often as the log has it: {bad.news}")
         switch(clock, "off")
-        after = play(clock, len(good) + 2, "daily", set())
+        after = play(clock, len(good) + 2, "daily", LINGERING)
     conclude(good, bad, after)
 
 

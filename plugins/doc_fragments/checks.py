@@ -5,66 +5,11 @@
 
 from __future__ import annotations
 
-_LOG = r"""
-      log:
-        description:
-          - Entries of a log in a closed window of time, read from files (with their rotated and compressed predecessors), the systemd
-            journal or a container. An entry is a line with a stamp; lines without one belong to the entry before them.
-          - Measures C(lines), C(entries), C(bytes) (B), C(files), C(age) (s, since the newest entry), C(lines_per_minute),
-            C(lines_per_minute_max), C(signatures) (different messages, with numbers and ids folded), C(secrets) (lines), C(benign)
-            (lines), C(unparsed) (lines before the first stamp) and C(lost) (what an earlier reading had not seen is gone).
-          - For each pattern C(count) (lines, as C(grep -c) counts), C(ratio) (percent of the entries), C(per_minute), C(per_minute_max),
-            C(per_hour), as in C(errors.ratio). For each number C(count), C(p50), C(p95), C(p99), C(max), as in C(completed.p95).
-          - A line that shows a secret is critical, and C(lost) is a warning.
-        type: dict
-        suboptions:
-          files: {description: "Absolute paths or shell patterns, such as C(/var/log/app/app.log*).", type: list, elements: path}
-          journal: {description: Unit whose journal is read., type: str}
-          container: {description: Name or id of a container of the local engine., type: str}
-          format:
-            description:
-              - C(python) (C(stamp - logger - LEVEL - message)), C(compliance) (C(stamp | LEVEL | message)), C(access)
-                (nginx and Traefik, common log format), C(syslog) (RFC 3164 or with an ISO 8601 stamp), C(pino) and C(json) (one object a
-                line), C(iso) (any line that begins with an ISO 8601 stamp).
-              - Or your own, as C({stamp, after, pattern}). C(stamp) is one of C(iso), C(clf), C(bsd), C(epoch), C(syslog), C(json);
-                C(after) the text in front of the stamp; C(pattern) a regular expression with the groups C(level) and C(message).
-            type: raw
-            default: python
-          timezone: {description: IANA name of the zone of stamps that have no offset., type: str, default: UTC}
-          window: {description: "How far back to look from now, such as C(5 min).", type: str, default: 1 d}
-          patterns:
-            description:
-              - Name to regular expression (Python's syntax, over bytes), or C({match, ignore_case, of}). With C(of), the ratio is to the
-                count of that pattern instead of all entries.
-            type: dict
-            default: {}
-          extract:
-            description:
-              - Name to C({match, unit}), a regular expression with one group around a number, and its unit, C(s), C(ms) (measured in s),
-                C(B), C(count) or C(number).
-            type: dict
-            default: {}
-          benign:
-            description: Lines that do not count for patterns, each until a date.
-            type: list
-            elements: dict
-            default: []
-            suboptions:
-              pattern: {description: Regular expression., type: str, required: true}
-              <<: *expiring
-          leaks: {description: Look for secrets in the log., type: bool, default: true}
-          top: {description: "Most frequent signatures to report, at most 100.", type: int, default: 20}
-          samples: {description: "Newest lines of each pattern to report, at most 20.", type: int, default: 3}
-          context: {description: "Lines before and after each of them, at most 20.", type: int, default: 0}
-          timeout_seconds: {description: Seconds one reading may take., type: float, default: 30.0}
-"""
-
 
 class ModuleDocFragment:
     """One block per kind of check, under the key that names the kind."""
 
-    DOCUMENTATION = (
-        r"""
+    DOCUMENTATION = r"""
 options:
   connections:
     description: "Named connections that checks refer to, such as C({orders: {path: /var/lib/app/orders.db}}) for an SQLite file."
@@ -218,9 +163,57 @@ options:
         suboptions:
           path: {description: Path or shell pattern., type: path, required: true}
           timeout_seconds: *timeout
-"""
-        + _LOG.strip("\n")
-        + r"""
+      log:
+        description:
+          - Entries of a log in a closed window of time, read from files (with their rotated and compressed predecessors), the systemd
+            journal or a container. An entry is a line with a stamp; lines without one belong to the entry before them.
+          - Measures C(lines), C(entries), C(bytes) (B), C(files), C(age) (s, since the newest entry), C(lines_per_minute),
+            C(lines_per_minute_max), C(signatures) (different messages, with numbers and ids folded), C(secrets) (lines), C(benign)
+            (lines), C(unparsed) (lines before the first stamp) and C(lost) (what an earlier reading had not seen is gone).
+          - For each pattern C(count) (lines, as C(grep -c) counts), C(ratio) (percent of the entries), C(per_minute), C(per_minute_max),
+            C(per_hour), as in C(errors.ratio). For each number C(count), C(p50), C(p95), C(p99), C(max), as in C(completed.p95).
+          - A line that shows a secret is critical, and C(lost) is a warning.
+        type: dict
+        suboptions:
+          files: {description: "Absolute paths or shell patterns, such as C(/var/log/app/app.log*).", type: list, elements: path}
+          journal: {description: Unit whose journal is read., type: str}
+          container: {description: Name or id of a container of the local engine., type: str}
+          format:
+            description:
+              - C(python) (C(stamp - logger - LEVEL - message)), C(compliance) (C(stamp | LEVEL | message)), C(access)
+                (nginx and Traefik, common log format), C(syslog) (RFC 3164 or with an ISO 8601 stamp), C(pino) and C(json) (one object a
+                line), C(iso) (any line that begins with an ISO 8601 stamp).
+              - Or your own, as C({stamp, after, pattern}). C(stamp) is one of C(iso), C(clf), C(bsd), C(epoch), C(syslog), C(json);
+                C(after) the text in front of the stamp; C(pattern) a regular expression with the groups C(level) and C(message).
+            type: raw
+            default: python
+          timezone: {description: IANA name of the zone of stamps that have no offset., type: str, default: UTC}
+          window: {description: "How far back to look from now, such as C(5 min).", type: str, default: 1 d}
+          patterns:
+            description:
+              - Name to regular expression (Python's syntax, over bytes), or C({match, ignore_case, of}). With C(of), the ratio is to the
+                count of that pattern instead of all entries.
+            type: dict
+            default: {}
+          extract:
+            description:
+              - Name to C({match, unit}), a regular expression with one group around a number, and its unit, C(s), C(ms) (measured in s),
+                C(B), C(count) or C(number).
+            type: dict
+            default: {}
+          benign:
+            description: Lines that do not count for patterns, each until a date.
+            type: list
+            elements: dict
+            default: []
+            suboptions:
+              pattern: {description: Regular expression., type: str, required: true}
+              <<: *expiring
+          leaks: {description: Look for secrets in the log., type: bool, default: true}
+          top: {description: "Most frequent signatures to report, at most 100.", type: int, default: 20}
+          samples: {description: "Newest lines of each pattern to report, at most 20.", type: int, default: 3}
+          context: {description: "Lines before and after each of them, at most 20.", type: int, default: 0}
+          timeout_seconds: {description: Seconds one reading may take., type: float, default: 30.0}
       sqlite:
         description:
           - An SQLite database. Measures C(latency) (s), C(readable), C(writable), C(quick_check), C(size) (B), C(wal_size) (B),
@@ -243,8 +236,8 @@ options:
           parameters: {description: Values for the placeholders of the query., type: list, elements: raw, default: []}
           timeout_seconds: *timeout
 """
-    )
 
+    _LOG = DOCUMENTATION[DOCUMENTATION.index("      log:\n") : DOCUMENTATION.index("      sqlite:\n")]
     LOGS = (
         r"""
 options:
@@ -257,7 +250,6 @@ options:
 """
         + DOCUMENTATION[DOCUMENTATION.index("      name:\n") : DOCUMENTATION.index("      poll:\n")]
         + DOCUMENTATION[DOCUMENTATION.index("      baselines:\n") : DOCUMENTATION.index("      http:\n")]
-        + _LOG.strip("\n").replace("        type: dict\n", "        type: dict\n        required: true\n", 1)
-        + "\n"
+        + _LOG.replace("        type: dict\n", "        type: dict\n        required: true\n", 1)
     )
     """The same blocks, for the module that reviews logs."""

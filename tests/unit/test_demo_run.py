@@ -48,11 +48,20 @@ def view(**statuses: str) -> dict[str, Any]:
     ({"db": "critical", "api answers": "warning"}, 2, {"db"}, ""),
     ({"db": "critical", "api answers": "critical"}, 2, {"db"}, "expected ['db'] findings"),
     ({"db": "ok", "api answers": "warning"}, 0, set(), "expected no findings"),
+    ({"db": "critical", "retries": "warning", "log volume": "warning"}, 2, {"db"}, ""),
+    ({"db": "critical", "retries": "unknown"}, 2, {"db"}, "expected ['db'] findings"),
     ({}, 0, set(), "the record has no checks"),
 ])
 def test_a_run_is_judged_by_its_record(demo: ModuleType, checks: dict[str, str], exit_code: int, broken: set[str], problem: str) -> None:
     found = demo.Run("daily", exit_code, view(**checks), Path("daily.html")).unexpected(broken)
     assert found == problem if not problem else found.startswith(problem)
+
+
+def test_news_are_errors_that_no_review_had_seen(demo: ModuleType) -> None:
+    signatures = [{"id": name, "level": level} for name, level in (("new", "ERROR"), ("old", "ERROR"), ("talk", "INFO"))]
+    logs = [{"signatures": signatures, "earlier": {"reviewed": reviewed, "signatures": {"old": {}}}} for reviewed in (True, False)]
+    run = demo.Run("daily", 2, {"systems": [{"hosts": [{"checks": [], "logs": logs}]}]}, Path("daily.html"))
+    assert [found["id"] for found in run.news] == ["new"]
 
 
 def test_playbooks_get_an_environment_of_their_own(demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
