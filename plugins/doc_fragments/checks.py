@@ -237,8 +237,8 @@ options:
           timeout_seconds: *timeout
 """
 
-    _LOG = DOCUMENTATION[DOCUMENTATION.index("      log:\n") : DOCUMENTATION.index("      sqlite:\n")]
-    LOGS = (
+    _LOG: str = DOCUMENTATION[DOCUMENTATION.index("      log:\n") : DOCUMENTATION.index("      sqlite:\n")]
+    LOGS: str = (
         r"""
 options:
   logs:

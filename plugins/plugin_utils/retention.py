@@ -174,7 +174,7 @@ def _cut(db: Database, cut: Cut) -> None:
 
 def leftovers(places: Places, db: Database, numbers: set[int]) -> Iterator[Path]:
     """Journals, and what was cut off them, of runs whose bodies were dropped."""
-    known: dict[str, int] = {run_id: number for run_id, number in db.stream("select run_id, seq from seals")}
+    known: dict[str, int] = dict(db.stream("select run_id, seq from seals"))
     for folder in (places.sealed, places.late):
         for path in sorted(folder.glob("*")):
             if known.get(path.stem) in numbers:

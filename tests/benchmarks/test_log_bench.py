@@ -42,10 +42,13 @@ PIPELINE = r"""
 export LC_ALL=C
 awk '{ n[$6]++ } END { for (k in n) print k, n[k] }' "$1"
 awk '{ n[substr($0, 1, 16)]++ } END { for (k in n) print k, n[k] }' "$1" > /dev/null
-for pattern in ' - (ERROR|CRITICAL) - ' 'retry attempt [0-9]+/[0-9]+' 'circuit breaker (OPENED|recovered)' 'timeout|locked'; do grep -cE -- "$pattern" "$1"; done
+for pattern in ' - (ERROR|CRITICAL) - ' 'retry attempt [0-9]+/[0-9]+' 'circuit breaker (OPENED|recovered)' 'timeout|locked'; do
+  grep -cE -- "$pattern" "$1"
+done
 grep -oE 'completed in [0-9.]+' "$1" | awk '{ print $3 }' | sort -n | awk '{ a[NR] = $1 } END {
     for (p = 50; p <= 99; p += p == 50 ? 45 : 4) { r = int((NR * p + 99) / 100); print a[r] } print a[NR] }'
-sed -E 's/^.{23} - //; s/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/ID/g; s/[0-9a-f]{8}/ID/g; s/[0-9]+([.][0-9]+)?/N/g' "$1" | sort | uniq -c | sort -rn | head -20
+sed -E 's/^.{23} - //; s/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/ID/g; s/[0-9a-f]{8}/ID/g; s/[0-9]+([.][0-9]+)?/N/g' "$1" |
+  sort | uniq -c | sort -rn | head -20
 """
 
 OPTIONS: dict[str, Any] = {

@@ -234,7 +234,8 @@ def sites(server: Server, tmp_path: Path) -> list[Site]:
 
 
 def place(site: Site) -> Places:
-    return Places(site.history, site.history / "reports", Path(site.runner.environment["RUNBOOK_LEDGER_KEY_FILE"]), site.runner.environment["RUNBOOK_HISTORY_URL"])
+    environment = site.runner.environment
+    return Places(site.history, site.history / "reports", Path(environment["RUNBOOK_LEDGER_KEY_FILE"]), environment["RUNBOOK_HISTORY_URL"])
 
 
 def said_by(done: Any) -> str:

@@ -48,7 +48,10 @@ FORMATS: dict[str, dict[str, str]] = {
 
 STYLES = ("iso", "clf", "bsd", "epoch", "syslog", "json")
 
-_PINO = {b'"level":10': b'"level":TRACE', b'"level":20': b'"level":DEBUG', b'"level":30': b'"level":INFO', b'"level":40': b'"level":WARNING', b'"level":50': b'"level":ERROR', b'"level":60': b'"level":FATAL'}  # fmt: skip
+_PINO = {
+    b'"level":%d' % number: b'"level":%s' % name
+    for number, name in ((10, b"TRACE"), (20, b"DEBUG"), (30, b"INFO"), (40, b"WARNING"), (50, b"ERROR"), (60, b"FATAL"))
+}
 
 Key = Callable[[bytes], bytes]
 

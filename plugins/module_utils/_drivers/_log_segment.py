@@ -17,6 +17,10 @@ from collections.abc import Callable, Iterator
 from .._core.errors import RunbookError
 from ._time_left import TimeLeft
 
+TYPE_CHECKING = False  # importing typing takes milliseconds
+if TYPE_CHECKING:
+    from typing import Any
+
 BLOCK = 1 << 20
 """Bytes that are read at once."""
 
@@ -161,18 +165,19 @@ class Segment:
         return ""
 
 
-def _opener(library: str) -> Callable[[io.FileIO], io.BufferedIOBase]:
+def _opener(library: str) -> Any:
+    """What makes an unpacking file of a raw one."""
     if library == "gzip":
         import gzip
 
-        return lambda raw: gzip.GzipFile(fileobj=raw)  # type: ignore[arg-type,return-value]
+        return lambda raw: gzip.GzipFile(fileobj=raw)
     if library == "bz2":
         import bz2
 
-        return lambda raw: bz2.BZ2File(raw)  # type: ignore[return-value]
+        return bz2.BZ2File
     import lzma
 
-    return lambda raw: lzma.LZMAFile(raw)  # type: ignore[return-value]
+    return lzma.LZMAFile
 
 
 def _lzma_error(library: str) -> type[Exception]:

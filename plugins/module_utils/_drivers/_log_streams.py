@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import tempfile
@@ -118,36 +119,38 @@ def _without_cursor(blocks: Iterator[bytes], place: dict[str, Any]) -> Iterator[
 
 def _run(command: list[str], left: TimeLeft) -> Iterator[bytes]:
     """What a command writes. It is killed when the time is over or nobody reads on."""
-    import select
-
     environment = {**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
     with tempfile.TemporaryFile() as errors:
         try:
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environment)
+            # AnsibleModule.run_command keeps all output in memory; this reads on as it comes.
+            child = subprocess.Popen(  # pylint: disable=ansible-bad-function
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environment
+            )
         except OSError as error:
             raise RunbookError(f"{command[0]} cannot be run: {error.strerror}", "the journal can only be read under systemd") from None
-        try:
-            assert child.stdout is not None
-            while True:
-                ready, _, _ = select.select([child.stdout], [], [], left.timeout())
-                if not ready:
-                    raise left.passed()
-                block = os.read(child.stdout.fileno(), _BLOCK)
-                if not block:
-                    break
-                yield block
-            code = child.wait(left.timeout())
-        except subprocess.TimeoutExpired:
-            raise left.passed() from None
-        finally:
-            child.kill()
-            child.wait()
-            if child.stdout is not None:
-                child.stdout.close()
+        with child:
+            try:
+                yield from _read(child.stdout, left)
+                code = child.wait(left.timeout())
+            except subprocess.TimeoutExpired:
+                raise left.passed() from None
+            finally:
+                child.kill()
         errors.seek(0)
         said = errors.read(2000).decode("utf-8", "replace").strip()
         if code and not (code == 1 and not said):  # journalctl ends so, without a word, when there is no entry
             raise CommandFailed(command, code, said)
+
+
+def _read(pipe: Any, left: TimeLeft) -> Iterator[bytes]:
+    """What a child writes, until it closes its end or the time is over."""
+    while True:
+        if not select.select([pipe], [], [], left.timeout())[0]:
+            raise left.passed()
+        block = os.read(pipe.fileno(), _BLOCK)
+        if not block:
+            return
+        yield block
 
 
 class _Engine(HTTPConnection):
@@ -217,7 +220,7 @@ def _nanoseconds(stamp: str) -> str:
     from calendar import timegm
     from time import strptime
 
-    whole, _, fraction = stamp.rstrip("Z").partition(".")
+    whole, _dot, fraction = stamp.rstrip("Z").partition(".")
     return f"{timegm(strptime(whole, '%Y-%m-%dT%H:%M:%S'))}.{fraction or '0':0<9}"
 
 

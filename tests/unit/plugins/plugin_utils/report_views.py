@@ -41,8 +41,8 @@ def make_log(**fields: Any) -> dict[str, Any]:
         "bucket_seconds": 300, "series": {"start": "2026-11-20T01:15:00Z", "entries": [5, 6, 7, 80], "patterns": {"errors": [0, 1, 0, 3]}},
         "patterns": {"errors": {"count": 4, "ratio": 0.4, "per_minute": 0.0667, "per_minute_max": 2, "per_hour": 4.0, "samples": [sample]}},
         "extract": {"took": {"count": 9, "p50": 0.35, "p95": 1.52, "p99": 2.3, "max": 5.123, "unit": "s", "approximate": False}},
-        "signatures": [signature], "signature_count": 1, "benign": [{"pattern": "known", "reason": "by design", "owner": "ops", "until": "2027-01-01",
-        "count": 7}], "secrets": [], "notes": ["a note"],
+        "signatures": [signature], "signature_count": 1, "secrets": [], "notes": ["a note"],
+        "benign": [{"pattern": "known", "reason": "by design", "owner": "ops", "until": "2027-01-01", "count": 7}],
         "earlier": {"since": "2026-11-13T02:15:00Z", "first_at": "2026-11-01T02:15:00Z", "reviewed": True, "signatures": {"aa": {"count": 1}}},
     }  # fmt: skip
     return {**log, **fields}

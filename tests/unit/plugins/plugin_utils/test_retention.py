@@ -125,7 +125,9 @@ TAMPERING = {
     "a kept measure": (f"update measures set value = 1 where run_id = '{run_id(3)}'", "table_changed"),
     "a kept measure removed": (f"delete from measures where run_id = '{run_id(3)}'", "table_changed"),
     "a kept run": (f"update runs set status = 'ok' where run_id = '{run_id(1)}'", "table_changed"),
-    "a measure put in": (f"insert into measures (run_id, host, role, name, measure, value) values ('{run_id(1)}', 'app', 'health', 'a', 'b', 1)", "table_changed"),
+    "a measure put in": (
+        f"insert into measures (run_id, host, role, name, measure, value) values ('{run_id(1)}', 'app', 'health', 'a', 'b', 1)", "table_changed"
+    ),
     "a check put in": (f"insert into checks (run_id, host, role, name) values ('{run_id(1)}', 'app', 'health', 'a')", "table_changed"),
     "the record itself": (f"update events set body = replace(body, '\"last\":5', '\"last\":6') where type = '{BODIES_DROPPED}'", "event_changed"),
     "a seal": ("delete from seals where seq = 3", "seals_missing"),
