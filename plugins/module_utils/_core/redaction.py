@@ -63,7 +63,7 @@ def forms(secret: str) -> set[str]:
     found = {form for text in plain for form in (text, _json(text, False), _json(text, True), quote(text, errors="surrogatepass"))}
     found |= {quote(secret, safe="", errors="surrogatepass"), quote_plus(secret, errors="surrogatepass"), raw.hex()}
     found |= {form.replace("/", "\\/") for form in found}  # PHP writes JSON so
-    found |= {repr(secret)[1:-1], repr(raw)[2:-1]}
+    found |= {repr(raw)[2:-1], *(repr(text)[1:-1] for text in plain)}
     if all(ord(letter) < 256 for letter in secret):
         found.add(repr(secret.encode("latin-1"))[2:-1])  # how the HTTP library shows a header field
     for encode in (base64.b64encode, base64.urlsafe_b64encode):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 
 from .._core.errors import InvalidInput, RunbookError
 from ._log_segment import HEAD, NotPlain, Segment
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 _FILES = 64
 """Files a bookmark remembers, the newest."""
 
-_ATTEMPTS = 5
+_ATTEMPTS = 30
+_PAUSE_SECONDS = 0.01
 _NUMBER = re.compile(r"\.([0-9]+)(?:\.[a-z0-9]+)?$")
 
 
@@ -133,6 +135,7 @@ def _open_all(patterns: list[str], left: TimeLeft) -> tuple[list[Segment], list[
                 raise RunbookError(f"no log matches {', '.join(patterns)}", "see where the service writes its log, and correct the inventory")
             return sorted(segments.values(), key=_age), notes
         _close_all(segments)
+        time.sleep(min(_PAUSE_SECONDS, left.timeout()))
     raise RunbookError(f"{', '.join(patterns)} are rotated faster than they can be opened", "see what rotates them")
 
 

@@ -39,6 +39,7 @@ ODD_SECRETS = ["pass/word+1", "q\"uote's", "päss wört", "straße-1", "a\\b\nc"
 
 
 @settings(max_examples=300)
+@example("00İ\u2028", "", "", "python", str.lower)
 @given(SECRETS, CONTEXTS, CONTEXTS, st.sampled_from(sorted(ENCODINGS)), st.sampled_from(CASES))
 def test_nothing_of_a_secret_remains(secret: str, before: str, after: str, encoding: str, case: Callable[[str], str]) -> None:
     written = case(ENCODINGS[encoding](secret))
