@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,8 +16,7 @@ from typing import Any
 import pytest
 from conftest import Rounds, evidence, run_rounds
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
-import log_writer  # noqa: E402
+from ansible_collections.tradeops.runbook.tests.support import log_writer
 
 SIZES = {"200 MB": 200_000_000, "1 GB": 1_000_000_000}
 ROUNDS = 3

@@ -41,15 +41,18 @@ class Values:
                     self._rounded[float(f"{value:.4g}")] += count
             self._texts.clear()
 
-    def merge(self, other: Mapping[str, int]) -> None:
+    def merge(self, other: Mapping[str, Mapping[str, int]]) -> None:
         """Take in what ``data`` of another process gave."""
-        for text, count in other.items():
+        for text, count in other["exact"].items():
             self._texts[text.encode("latin-1")] += count
+        for text, count in other["rounded"].items():
+            self._rounded[float(text)] += count
         self.add(())
 
-    def data(self) -> dict[str, int]:
+    def data(self) -> dict[str, dict[str, int]]:
         """For another process."""
-        return {**{text.decode("latin-1"): count for text, count in self._texts.items()}, **{repr(value): count for value, count in self._rounded.items()}}
+        exact = {text.decode("latin-1"): count for text, count in self._texts.items()}
+        return {"exact": exact, "rounded": {repr(value): count for value, count in self._rounded.items()}}
 
     def summary(self, factor: float = 1.0) -> dict[str, float | int | bool | None]:
         """``count, p50, p95, p99, max`` (times ``factor``) and whether they were rounded."""

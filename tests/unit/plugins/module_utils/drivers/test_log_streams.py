@@ -121,8 +121,8 @@ class Engine(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     container, tty = "a" * 64, False
-    log: list[tuple[int, bytes]] = []  # noqa: RUF012
-    asked: list[str] = []  # noqa: RUF012
+    log: list[tuple[int, bytes]] = []
+    asked: list[str] = []
 
     def do_GET(self) -> None:
         Engine.asked.append(self.path)
