@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class RunbookError(Exception):
     """Base of everything the collection raises on purpose; ``code`` is stable and safe to match on."""
@@ -77,3 +79,29 @@ class TimedOut(RunbookError):
     """It took longer than it may."""
 
     code = "timed_out"
+
+
+class NoSpace(RunbookError):
+    """A disk is full, or would be."""
+
+    code = "no_space"
+
+
+class Exists(RunbookError):
+    """Something of that name is there already, and is never overwritten."""
+
+    code = "exists"
+
+
+class NotThere(RunbookError):
+    """Something of that name should be there and is not."""
+
+    code = "not_there"
+
+
+def did_you_mean(word: str, known: Iterable[object]) -> str:
+    """``; did you mean "latency"?`` when something near is known, else nothing."""
+    import difflib  # only for mistakes
+
+    near = difflib.get_close_matches(str(word), [str(name) for name in known], n=1)
+    return f'; did you mean "{near[0]}"?' if near else ""

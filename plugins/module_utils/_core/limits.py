@@ -9,14 +9,13 @@ crossed when the comparison holds. Each belongs to a measure and a level, ``warn
 
 from __future__ import annotations
 
-import difflib
 import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import InvalidInput
+from .errors import InvalidInput, did_you_mean
 from .probe import SKIPPED, Unmeasured
 from .units import is_number, parse_duration, parse_quantity
 
@@ -205,9 +204,3 @@ def _check_type(rule: Rule, unit: str, where: str) -> None:
             raise InvalidInput(f"{where}: {rule.measure} is true or false, not {choice}")
         if unit in _QUANTITIES and not is_number(choice):
             raise InvalidInput(f"{where}: {rule.measure} is a number, not {choice}")
-
-
-def did_you_mean(word: str, known: Any) -> str:
-    """``; did you mean "latency"?`` when something near is known, else nothing."""
-    near = difflib.get_close_matches(str(word), [str(name) for name in known], n=1)
-    return f'; did you mean "{near[0]}"?' if near else ""

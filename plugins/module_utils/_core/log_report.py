@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .errors import InvalidInput
+from .errors import InvalidInput, did_you_mean
 from .log_formats import parse_format
 from .log_shapes import RULE_NAMES, compile_pattern
 from .log_tally import Tally, points
 from .log_window import Wanted, Window
-from .limits import did_you_mean
 from .probe import Unmeasured
 from .times import rfc3339
 from .units import parse_duration

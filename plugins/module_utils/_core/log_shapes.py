@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from .errors import InvalidInput
 
@@ -66,7 +67,6 @@ SECRETS: dict[str, bytes] = {
 """What a secret in a log looks like. ``value`` is what must not be shown. No expression tells one digit from another."""
 
 _SUSPECT = re.compile(rb"(?i:token|passw|secret|api_?-?key|authorization|x-[a-z-]*key)|://[^\s/]*@|-----BEGIN|AKIA|ASIA|gh[pousr]_|xox|eyJ").search
-_RULES = [(name, re.compile(expression)) for name, expression in SECRETS.items()]
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
@@ -107,10 +107,16 @@ def works_in_bulk(text: str) -> bool:
     return not _NOT_IN_BULK.search(text)
 
 
+@cache
+def _rules() -> list[re.Pattern[bytes]]:
+    """The expressions of SECRETS, in order; compiling them takes as long as reading 100 kB, and most logs need none."""
+    return [re.compile(expression) for expression in SECRETS.values()]
+
+
 def redact(line: bytes) -> bytes:
     """``line`` with every value that looks like a secret as ``***``."""
     if _SUSPECT(line):
-        for _name, expression in _RULES:
+        for expression in _rules():
             line = expression.sub(_hide, line)
     return line
 
@@ -194,7 +200,7 @@ class Shapes(dict[bytes, int]):
         signature = self._signature(parts.get("level") or b"", message)
         patterns = tuple([number for number, search in self._patterns if search(line)])
         benign = next((number for number, search in self._benign if search(line)), -1)
-        secrets = tuple([number for number, (_name, rule) in enumerate(_RULES) if rule.search(line)]) if suspect else ()
+        secrets = tuple([number for number, rule in enumerate(_rules()) if rule.search(line)]) if suspect else ()
         number = self._number(Shape(patterns, benign, secrets, signature))
         if len(self) >= SHAPES:
             self.clear()

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 from .errors import TimedOut
+
+TYPE_CHECKING = False  # importing typing takes milliseconds, and dataclasses ten
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class _Skipped:
@@ -23,11 +25,22 @@ SKIPPED = _Skipped()
 """Value of a measure that was left out on purpose, such as a write test in check mode."""
 
 
-@dataclass(frozen=True)
 class Unmeasured:
     """Value of a measure that could not be taken although the target answered; ``reason`` reaches the operator."""
 
-    reason: str
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"Unmeasured({self.reason!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unmeasured) and other.reason == self.reason
+
+    def __hash__(self) -> int:
+        return hash(self.reason)
 
 
 class DeadlinePassed(TimedOut):
@@ -52,7 +65,6 @@ class Deadline:
         return Deadline(min(seconds, self.remaining()), self._clock)
 
 
-@dataclass(frozen=True)
 class Probe:
     """One measurement about to be made.
 
@@ -60,11 +72,16 @@ class Probe:
     when this measurement starts, in seconds since 1970 (UTC).
     """
 
-    deadline: Deadline
-    now: float
-    connection: dict[str, Any] | None = None
-    wanted: frozenset[str] = field(default_factory=frozenset)
-    check_mode: bool = False
+    __slots__ = ("deadline", "now", "connection", "wanted", "check_mode")
+
+    def __init__(  # house: what a frozen dataclass would write by itself, without its ten milliseconds
+        self, deadline: Deadline, now: float, connection: dict[str, Any] | None = None, wanted: frozenset[str] = frozenset(), check_mode: bool = False
+    ) -> None:
+        self.deadline = deadline
+        self.now = now
+        self.connection = connection
+        self.wanted = wanted
+        self.check_mode = check_mode
 
     def timeout(self, seconds: float) -> float:
         """Seconds the next blocking call may take: ``seconds``, or what is left of the whole call."""

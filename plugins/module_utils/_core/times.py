@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
-from typing import Any
 
 from .errors import InvalidInput
 from .units import is_number
+
+TYPE_CHECKING = False  # importing typing takes milliseconds
+if TYPE_CHECKING:
+    from typing import Any
 
 # What fromisoformat takes differs between Python 3.9 and 3.11; the verdict must not depend on the Python of the host.
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(?:(:\d\d)(?:[.,](\d+))?)?\s?([Zz]|[-+]\d\d(?::?\d\d)?)?)?", re.ASCII)

@@ -12,9 +12,12 @@ from __future__ import annotations
 import math
 import re
 import sys
-from typing import Any
 
 from .errors import InvalidInput
+
+TYPE_CHECKING = False  # importing typing takes milliseconds
+if TYPE_CHECKING:
+    from typing import Any
 
 _FACTORS: dict[str, tuple[str, float]] = {
     "ms": ("s", 0.001), "s": ("s", 1), "min": ("s", 60), "h": ("s", 3600), "d": ("s", 86400), "w": ("s", 604800),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from .._core.errors import InvalidInput, RunbookError
 from .._core.log_formats import Clock, Format, parse_format
@@ -21,6 +20,10 @@ from .._core.units import parse_duration
 from ._log_files import Reading, open_files
 from ._log_segment import Segment
 from ._time_left import TimeLeft
+
+TYPE_CHECKING = False  # importing typing takes milliseconds
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["MEASURES", "Resume", "analyse", "dynamic_measures", "measure"]
 

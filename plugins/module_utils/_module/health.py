@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._core.errors import InvalidInput
-from .._core.limits import DEFAULT_SEVERITY, Rule, did_you_mean, parse_for, parse_limits
+from .._core.errors import InvalidInput, did_you_mean
+from .._core.limits import DEFAULT_SEVERITY, Rule, parse_for, parse_limits
 from .._core.probe import Deadline, DeadlinePassed, Probe
 from .._core.times import parse_instant, rfc3339
 from .._core.units import is_number

@@ -14,7 +14,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.validation import check_type_dict
 
-from .._core.limits import did_you_mean
+from .._core.errors import did_you_mean
 
 _INTERNAL = re.compile(r"^_ansible_")
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core import errors
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import CommandFailed, MissingLibrary, RunbookError
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import CommandFailed, MissingLibrary, RunbookError, did_you_mean
 
 CODES = {
     "RunbookError": "failed", "InvalidInput": "invalid_input", "MissingLibrary": "missing_library", "Unreachable": "unreachable", "Refused": "refused",
-    "Busy": "busy", "CommandFailed": "command_failed", "VerifyFailed": "verify_failed", "TimedOut": "timed_out",
+    "Busy": "busy", "CommandFailed": "command_failed", "VerifyFailed": "verify_failed", "TimedOut": "timed_out", "NoSpace": "no_space",
+    "Exists": "exists", "NotThere": "not_there",
 }  # fmt: skip
 
 
@@ -47,3 +50,10 @@ def test_a_failed_command_shows_the_end_of_what_it_printed(tail: str, end: str) 
 def test_errors_cross_processes() -> None:
     error = pickle.loads(pickle.dumps(errors.Busy("locked", "wait")))
     assert (type(error), error.message) == (errors.Busy, "locked")
+
+
+@given(st.text(min_size=1, max_size=10), st.lists(st.text(max_size=10), max_size=5))
+def test_nearest_word(word: str, known: list[str]) -> None:
+    answer = did_you_mean(word, known)
+    assert answer == "" or any(answer == f'; did you mean "{name}"?' for name in known)
+    assert did_you_mean(word, [word]) == f'; did you mean "{word}"?'

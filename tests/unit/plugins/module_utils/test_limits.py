@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import Limit, Rule, did_you_mean, parse_limit, parse_limits
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import Limit, Rule, parse_limit, parse_limits
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import SKIPPED, Unmeasured
 
 UNITS = {"latency": "s", "size": "B", "used_percent": "percent", "count": "count", "load": "number", "writable": "boolean", "mode": "text",
@@ -247,13 +247,6 @@ def test_any_limits_are_read_or_refused(limits: dict[str, Any], open_ended: bool
     except InvalidInput:
         return
     assert all(rule.severity in ("P1", "P2", "P3", "P4") and rule.for_seconds >= 0 for rule in rules)
-
-
-@given(st.text(min_size=1, max_size=10), st.lists(st.text(max_size=10), max_size=5))
-def test_nearest_word(word: str, known: list[str]) -> None:
-    answer = did_you_mean(word, known)
-    assert answer == "" or any(answer == f'; did you mean "{name}"?' for name in known)
-    assert did_you_mean(word, [word]) == f'; did you mean "{word}"?'
 
 
 @pytest.mark.parametrize("text", ["2 d", "25 h", "0 s", "10", None, True])
