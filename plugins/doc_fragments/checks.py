@@ -235,6 +235,30 @@ options:
           query: {description: A single statement that reads., type: str, required: true}
           parameters: {description: Values for the placeholders of the query., type: list, elements: raw, default: []}
           timeout_seconds: *timeout
+      backup:
+        description:
+          - The backups of a source, by their manifests and proofs. Measures C(age) (s, of the data in the newest good one), C(restored_age) (s,
+            of the newest proven to restore), C(level) (proof of the newest), C(size) (B), C(size_change_percent), C(objects), C(count) (good
+            ones), C(restored_count), C(bad) (suspect or corrupt ones), C(newest_state) and C(free) (B, room in the repository).
+          - Not proven for more than 7 days, a newest one that is not good, and one half as large as the one before are warnings. Set a limit on
+            C(age) by your RPO.
+        type: dict
+        suboptions:
+          name: {description: Name of the source., type: str, required: true}
+          kind: {description: Kind of the source., type: str, choices: [sqlite, files, postgresql], required: true}
+          system: {description: The system it belongs to., type: str, required: true}
+          environment: {description: The environment it belongs to., type: str, required: true}
+          repository:
+            description: Where the backups are kept. The kind is the key.
+            type: dict
+            required: true
+            suboptions:
+              directory:
+                description: A folder.
+                type: dict
+                suboptions:
+                  path: {description: Absolute path., type: path, required: true}
+                  require_mount: {description: Unknown when nothing is mounted there., type: bool, default: false}
 """
 
     _LOG: str = DOCUMENTATION[DOCUMENTATION.index("      log:\n") : DOCUMENTATION.index("      sqlite:\n")]

@@ -26,13 +26,15 @@ EXCEPTION = re.compile(r"# house: \S")
 # Nothing with a clock, a disk, a network, an environment or a random number in it. zoneinfo reads the rules of time zones:
 # a table that came with the machine, the same for everybody who asks.
 PURE = {
-    "__future__", "abc", "array", "base64", "binascii", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib", "enum",
+    "__future__", "abc", "array", "base64", "binascii", "bisect", "collections", "contextlib", "copy", "dataclasses", "datetime", "decimal", "difflib", "enum",
     "fnmatch", "fractions", "functools", "hashlib", "heapq", "hmac", "html", "ipaddress", "itertools", "json", "math", "numbers", "operator",
     "re", "statistics", "string", "textwrap", "types", "typing", "unicodedata", "urllib.parse", "zlib", "zoneinfo",
 }  # fmt: skip
 PURE_OF_SYS = {"float_info", "maxsize"}
 IMPURE_NAMES = {"open", "input", "print", "exec", "eval", "compile", "__import__", "breakpoint"}
 CLOCKS = {"now", "utcnow", "today"}
+
+REGISTRIES = ("kinds.py", "backup_kinds.py")
 
 CONTROLLER = ("callback", "action", "lookup", "filter", "plugin_utils")
 
@@ -113,7 +115,7 @@ def _own(layer: str, path: Path, found: Import) -> str:
     allowed = {
         "_core": {"_core"},
         "_drivers": {"_core"} | ({"_drivers"} if helper else set()),
-        "_module": {"_core", "_module"} | ({"_drivers"} if path.name == "kinds.py" and found.in_function and not helper else set()),
+        "_module": {"_core", "_module"} | ({"_drivers"} if path.name in REGISTRIES and found.in_function and not helper else set()),
         "modules": {"_core", "_module"},
         "doc_fragments": set(),
         **{name: {"_core", "plugin_utils"} for name in CONTROLLER},

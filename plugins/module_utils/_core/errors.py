@@ -57,6 +57,12 @@ class Busy(RunbookError):
     code = "busy"
 
 
+class InUse(Busy):
+    """Somebody has open what was to be replaced; nothing was changed."""
+
+    code = "in_use"
+
+
 class CommandFailed(RunbookError):
     """A program ended with a bad exit status. ``argv`` never holds secrets; ``tail`` is the end of what it printed."""
 
@@ -85,6 +91,12 @@ class NoSpace(RunbookError):
     """A disk is full, or would be."""
 
     code = "no_space"
+
+
+class Unsure(RunbookError):
+    """Nobody knows whether it was done: neither success nor failure may be claimed."""
+
+    code = "unsure"
 
 
 class Exists(RunbookError):

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .backup_kinds import PLACE, REPOSITORY, SOURCE_KIND
+
 _Options = dict[str, Any]
 
 
@@ -81,6 +83,12 @@ def _sql() -> Any:
     return sql
 
 
+def _backup() -> Any:
+    from .._drivers import backup
+
+    return backup
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of check: native ``options`` (and ``rules`` between them), ``driver`` and the limits that hold unless a check sets its own."""
@@ -135,6 +143,10 @@ def _default_sqlite(options: _Options) -> dict[str, Any]:
     tests = {"writable": "write_test", "quick_check": "quick_check"}
     bad = {"writable": "!= true", "quick_check": "!= ok"}
     return {measure: {"critical": bad[measure]} for measure, option in tests.items() if options.get(option, True)}
+
+
+def _default_backup(options: _Options) -> dict[str, Any]:
+    return {"restored_age": {"warning": "> 7 d"}, "newest_state": {"warning": "!= good"}, "size_change_percent": {"warning": "< -50 %"}}
 
 
 KINDS: dict[str, Kind] = {
@@ -228,6 +240,7 @@ KINDS: dict[str, Kind] = {
         },
         open_ended=True,
     ),
+    "backup": Kind(_backup, {**PLACE, **SOURCE_KIND, "repository": REPOSITORY}, defaults=_default_backup),
 }
 
 CHECKS: _Options = {

@@ -16,8 +16,8 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 
 CODES = {
     "RunbookError": "failed", "InvalidInput": "invalid_input", "MissingLibrary": "missing_library", "Unreachable": "unreachable", "Refused": "refused",
-    "Busy": "busy", "CommandFailed": "command_failed", "VerifyFailed": "verify_failed", "TimedOut": "timed_out", "NoSpace": "no_space",
-    "Exists": "exists", "NotThere": "not_there",
+    "Busy": "busy", "InUse": "in_use", "CommandFailed": "command_failed", "VerifyFailed": "verify_failed", "TimedOut": "timed_out", "NoSpace": "no_space",
+    "Unsure": "unsure", "Exists": "exists", "NotThere": "not_there",
 }  # fmt: skip
 
 

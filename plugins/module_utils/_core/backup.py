@@ -1,0 +1,169 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes a backup: gates, one stream into the repository, attachments, and at last the manifest that makes it one.
+
+Pure: source, repository and clock are handed in. What goes wrong before the manifest leaves no artifact, and nothing is ever written over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .backup_types import Identity, Repository, Source, Taken
+from .catalog import Artifact, Place, newest_good, note_name, read_catalog
+from .errors import NoSpace, RunbookError, Unsure, VerifyFailed
+from .inventory import check_objects, shrinkage
+from .manifest import FORMAT, canonical, digest_of
+from .times import rfc3339
+from .transfer import Body, Codec, store
+from .units import format_value
+
+ROOM = 1.2
+"""Free space that is asked for, as a multiple of the size of the last backup."""
+
+
+class Suspect(VerifyFailed):
+    """A backup was taken and kept, but must not be trusted: it never replaces a good one."""
+
+    code = "suspect"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted: whose backup, on whose behalf, and what makes it doubtful."""
+
+    place: Place
+    id: str
+    host: str
+    run_id: str
+    retention_class: str = ""
+    min_objects: int = 1
+    max_shrink_percent: float = 50.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a backup is made with. ``clock`` gives seconds since 1970; ``progress`` hears the bytes read so far and, if known, of how many."""
+
+    repository: Repository
+    codec: Codec
+    clock: Callable[[], float]
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be done, and beside what: the newest good artifact is the measure for room and shrinkage."""
+
+    identity: Identity
+    artifacts: Sequence[Artifact]
+    newest: Artifact | None
+    steps: list[dict[str, Any]]
+
+
+class Backup:
+    """One backup: ``plan`` looks at everything and changes nothing, ``take`` does it."""
+
+    def __init__(self, order: Order, source: Source, tools: Tools) -> None:
+        self._order, self._source, self._tools = order, source, tools
+        self._what = f"the {order.place.kind} {order.place.source}"
+        self._stored: list[str] = []
+
+    def plan(self) -> Plan:
+        """Raises what would stop it: Refused, NoSpace, Unreachable and so on."""
+        repository = self._tools.repository
+        known, identity = repository.identity(), self._source.identity()
+        artifacts = read_catalog(repository, self._order.place) if known.exists else []
+        newest = newest_good(artifacts, self._tools.clock())
+        _check_room(repository, newest, identity)
+        steps = [] if known.exists else [{"action": "initialize", "name": known.place, "reason": "the repository is not there yet"}]
+        steps.append({
+            "action": "write", "name": f"{self._order.place.prefix}{self._order.id}", "bytes": identity.size_bytes,
+            "reason": f"the newest good backup is {newest.id}" if newest else "there is no good backup yet",
+        })  # fmt: skip
+        return Plan(identity, artifacts, newest, steps)
+
+    def take(self, plan: Plan) -> dict[str, Any]:
+        """The manifest of a new artifact, with ``manifest_sha256``. Raises Suspect after an artifact that must not be trusted was kept."""
+        order, repository = self._order, self._tools.repository
+        started = self._tools.clock()
+        try:
+            parts, taken = self._copy(plan.identity.size_bytes)
+            manifest = {
+                **_facts(order, taken), **_links(plan.artifacts), "started_at": rfc3339(started), "finished_at": rfc3339(self._tools.clock()),
+                "duration_seconds": round(self._tools.clock() - started, 3), "identity": plan.identity.data(), "parts": parts,
+            }  # fmt: skip
+            manifest["suspect"] = taken.suspect or _shrunk(order, plan, manifest)
+            body = canonical(manifest)
+            repository.create(note_name(order.place.prefix, order.id, "manifest"), body)
+        except Unsure:
+            raise
+        except RunbookError:
+            for name in self._stored:
+                repository.delete(name)
+            raise
+        result = {**manifest, "manifest_sha256": digest_of(body)}
+        if manifest["suspect"]:
+            raise Suspect(f"the backup {order.id} was kept but must not be trusted: {manifest['suspect']}", "see the source; earlier good backups stay")
+        return result
+
+    def _copy(self, expected: int) -> tuple[list[dict[str, Any]], Taken]:
+        """Store the data and what belongs to it."""
+        order, source, tools = self._order, self._source, self._tools
+        name = f"{order.id}.data.{source.format}.{tools.codec.suffix}"
+        with tools.repository.write(order.place.prefix + name) as sink:
+            with source.open() as stream:
+                figures = store(stream, sink, tools.codec, lambda count: tools.progress(count, expected))
+            taken = source.taken()
+            check_objects(taken.inventory, order.min_objects, self._what)
+            if not figures["plain_bytes"]:
+                raise VerifyFailed(f"{self._what} gave no data", "see the source")
+        self._stored.append(order.place.prefix + name)
+        return [{"name": name, "role": "data", "format": source.format, **figures}, *self._attach(taken)], taken
+
+    def _attach(self, taken: Taken) -> Iterator[dict[str, Any]]:
+        order, tools = self._order, self._tools
+        for role, body in taken.attachments.items():
+            name = f"{order.id}.part.{role}.{tools.codec.suffix}"
+            with tools.repository.write(order.place.prefix + name) as sink:
+                figures = store(Body(body), sink, tools.codec, lambda count: None)
+            self._stored.append(order.place.prefix + name)
+            yield {"name": name, "role": role, "format": role.rpartition(".")[2], **figures}
+
+
+def _check_room(repository: Repository, newest: Artifact | None, identity: Identity) -> None:
+    free = repository.free_bytes()
+    needed = int(ROOM * (newest.size_bytes if newest else identity.size_bytes))
+    if free is not None and free < needed:
+        raise NoSpace(
+            f"{repository.identity().place} has {format_value(free, 'B')} free, and this backup may need {format_value(needed, 'B')}",
+            "prune old backups (prune_backups), or enlarge the disk",
+        )
+
+
+def _facts(order: Order, taken: Taken) -> dict[str, Any]:
+    """What the manifest says of the order and of what was taken."""
+    return {
+        "format": FORMAT, "id": order.id, "kind": order.place.kind, "source": order.place.source, "system": order.place.system,
+        "environment": order.place.environment, "host": order.host, "class": order.retention_class, "run_id": order.run_id,
+        "taken_at": rfc3339(taken.taken_at), "inventory": taken.inventory.data(), "notes": list(taken.notes), "versions": dict(order.versions),
+    }  # fmt: skip
+
+
+def _links(artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    """Number and digest of the manifest before: one that is exchanged or left out breaks the row."""
+    complete = [artifact for artifact in artifacts if artifact.manifest is not None]
+    previous = complete[-1] if complete else None
+    return {
+        "sequence": max([artifact.manifest["sequence"] for artifact in complete if artifact.manifest], default=0) + 1,
+        "previous": {"id": previous.id, "manifest_sha256": previous.manifest_sha256} if previous else None,
+    }
+
+
+def _shrunk(order: Order, plan: Plan, manifest: Mapping[str, Any]) -> str:
+    before = plan.newest.manifest if plan.newest else None
+    return shrinkage(before, manifest, order.max_shrink_percent) if before else ""

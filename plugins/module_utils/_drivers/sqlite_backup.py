@@ -1,0 +1,223 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SQLite as a source of backups, writers active: SQLite's online backup into a copy beside the database, which is then streamed.
+
+In WAL mode the copy is of one snapshot, held by a read transaction, so that writers neither wait nor make it start again; in the other modes
+it is made in steps, and once it was disturbed too often in one go, while writers wait (https://www.sqlite.org/backup.html).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
+
+from .._core.backup_types import Context, Identity, Inventory, Stream, Taken
+from .._core.errors import InvalidInput, NoSpace, RunbookError, TimedOut, VerifyFailed
+from .._core.probe import Deadline
+from ._disk import disk_errors, new_file
+from ._sqlite_open import opened
+from ._sqlite_quiet import in_wal_mode_at_rest
+from ._sqlite_tables import NotADatabase, at_rest, count, damage
+
+_PAGES = 2000
+_PATIENCE = 3
+"""How often writers may make a copy start again before they have to wait for one."""
+
+
+class _Disturbed(Exception):
+    """A writer made the copy start again once more than it may."""
+
+
+class Source:
+    """``options``: path, integrity (quick, full or off), busy_timeout_seconds."""
+
+    format = "sqlite"
+
+    def __init__(self, options: Mapping[str, Any], context: Context) -> None:
+        self._path: str = options["path"]
+        self._integrity: str = options.get("integrity", "quick")
+        self._busy: float = options.get("busy_timeout_seconds", 30.0)
+        self._context = context
+        self._notes: list[str] = []
+        self._taken_at = context.now
+        self._look: _Look | None = None
+
+    def identity(self) -> Identity:
+        """Raises NotADatabase, Unreachable, Busy."""
+        with self._opened() as connection:
+            if not os.path.getsize(self._path):
+                raise NotADatabase(f"{self._path} is empty", "see whether the application has made its tables")
+            pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        return Identity(self._path, engine=sqlite3.sqlite_version, tools=sqlite3.sqlite_version, size_bytes=pages * size)
+
+    def _opened(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Only for reading; but of a database in WAL mode at rest, such a connection would leave its side files behind."""
+        if not os.path.isabs(self._path):
+            raise InvalidInput(f'"{self._path}" is not an absolute path', "write the whole path of the database from / on")
+        at_rest = os.path.exists(self._path) and in_wal_mode_at_rest(self._path)
+        return opened(self._path, self._context.deadline.within(self._busy), "rw" if at_rest else "ro")
+
+    @contextmanager
+    def open(self) -> Iterator[Stream]:
+        """See Source."""
+        folder, name = os.path.split(self._path)
+        _remove_leftovers(folder, name)
+        spool = os.path.join(folder, f".{name}.backup-{self._context.tag}")
+        descriptor = _claim(spool)
+        try:
+            self._copy(spool)
+            look = self._look = _Look(spool, self._integrity, self._context.deadline)
+            try:
+                look.start()
+                os.unlink(spool)  # what was opened stays readable, and nothing is left if we are killed
+                yield _File(descriptor, self._context.deadline)
+            finally:
+                look.finish()
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(spool)
+            os.close(descriptor)
+
+    def _copy(self, spool: str) -> None:
+        with self._opened() as source:
+            source.set_progress_handler(None, 0)
+            wal = source.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+            try:
+                self._copy_once(source, spool, pinned=wal)
+            except _Disturbed:
+                self._notes.append("writers had to wait for the copy: they had made it start again too often (WAL mode avoids this)")
+                self._copy_once(source, spool, pinned=True)
+
+    def _copy_once(self, source: sqlite3.Connection, spool: str, pinned: bool) -> None:
+        watch = _Watch(self._context.deadline, None if pinned else _PATIENCE)
+        target = sqlite3.connect(spool, isolation_level=None)
+        try:
+            target.execute("PRAGMA journal_mode = OFF")
+            target.execute("PRAGMA synchronous = OFF")
+            self._taken_at = self._context.now + watch.passed()
+            if pinned:
+                source.execute("BEGIN")
+                source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            source.backup(target, pages=_PAGES, progress=watch, sleep=0.005)
+            if pinned:
+                source.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            if "disk is full" in str(error) or "disk I/O" in str(error):
+                raise NoSpace(f"there is no room beside {self._path} for a copy: {error}", "free as much as the database is large") from None
+            raise
+        finally:
+            target.close()
+
+    def taken(self) -> Taken:
+        """See Source. A damaged database is kept as ``suspect``."""
+        if self._look is None:
+            raise RunbookError("the database was not read")
+        inventory, doubt = self._look.result()
+        return Taken(inventory, self._taken_at, suspect=doubt, notes=self._notes)
+
+
+class _Watch:
+    """Called after every step of a copy: ends it at the deadline, or when it began anew too often."""
+
+    def __init__(self, deadline: Deadline, patience: int | None) -> None:
+        self._deadline, self._patience = deadline, patience
+        self._started = deadline.remaining()
+        self._least: int | None = None
+
+    def passed(self) -> float:
+        """Seconds since it was made."""
+        return self._started - self._deadline.remaining()
+
+    def __call__(self, status: int, remaining: int, total: int) -> None:
+        if self._deadline.remaining() <= 0:
+            raise TimedOut("the copy of the database took longer than it may", "give it more time (timeout_seconds)")
+        if self._patience is not None and self._least is not None and remaining > self._least:
+            self._patience -= 1
+            if self._patience < 0:
+                raise _Disturbed
+        self._least = remaining
+
+
+class _Look:
+    """Counts and checks the copy beside the stream, in a thread: SQLite works without Python's lock."""
+
+    def __init__(self, path: str, integrity: str, deadline: Deadline) -> None:
+        self._path, self._integrity, self._deadline = path, integrity, deadline
+        self._inventory: Inventory | None = None
+        self._doubt = ""
+        self._error: Exception | None = None
+        self._open = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def start(self) -> None:
+        """Returns when the file was opened."""
+        self._thread.start()
+        self._open.wait()
+
+    def _work(self) -> None:
+        try:
+            with at_rest(self._path, self._deadline) as connection:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                self._open.set()
+                self._doubt = "" if self._integrity == "off" else damage(connection, self._integrity == "full")
+                self._inventory = count(connection)
+        except Exception as error:  # it is raised where the result is asked for
+            self._error = error
+        finally:
+            self._open.set()
+
+    def finish(self) -> None:
+        """Wait for it."""
+        self._thread.join()
+
+    def result(self) -> tuple[Inventory, str]:
+        """What is in it, and why it is not to be trusted."""
+        if isinstance(self._error, VerifyFailed) and self._doubt:
+            return Inventory({}, {"objects": 1}), self._doubt  # not even countable: kept for whoever has to save what can be saved
+        if self._error is not None:
+            raise self._error
+        if self._inventory is None:
+            raise RunbookError("the copy was not counted")
+        return self._inventory, f"SQLite finds damage: {self._doubt}" if self._doubt else ""
+
+
+class _File:
+    """The copy, from its beginning."""
+
+    def __init__(self, descriptor: int, deadline: Deadline) -> None:
+        self._descriptor, self._deadline = descriptor, deadline
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        if self._deadline.remaining() <= 0:
+            raise TimedOut("the backup took longer than it may", "give it more time (timeout_seconds)")
+        block = os.pread(self._descriptor, size, self._position)
+        self._position += len(block)
+        return block
+
+
+def _claim(spool: str) -> int:
+    """A new file that only we may read, locked as long as we live."""
+    with disk_errors(spool, "the copy needs room beside the database"):
+        descriptor = new_file(spool)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _remove_leftovers(folder: str, name: str) -> None:
+    """Copies whose maker was killed: nobody holds their lock."""
+    for path in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.backup-*")):
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From parameters to a backup, a list of backups, and proofs of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .._core.backup import Backup, Order, Plan, Suspect, Tools
+from .._core.backup_types import Context, Repository
+from .._core.catalog import Artifact, Place, new_id, newest_good, read_catalog, select
+from .._core.errors import InvalidInput, NotThere
+from .._core.probe import Deadline
+from .._core.proof import Bench, invariants_of, prove, prove_readable, prove_restored, prove_stored
+from .._core.times import parse_instant, rfc3339
+from .backup_kinds import codec, kind_of, repository_of, source_of, target_of
+from .progress import Progress
+
+
+def place_of(params: Mapping[str, Any]) -> Place:
+    """Whose backups are meant."""
+    kind = params.get("kind") or (kind_of(params["source"]) if params.get("source") else "")
+    if not kind:
+        raise InvalidInput("the kind of the backups is not given", "give kind, or source")
+    return Place(params["environment"], params["system"], kind, params["name"])
+
+
+def deadline_of(params: Mapping[str, Any]) -> Deadline:
+    """Raises InvalidInput for a time of nothing."""
+    if params["timeout_seconds"] <= 0:
+        raise InvalidInput(f"timeout_seconds must be more than 0, not {params['timeout_seconds']}")
+    return Deadline(params["timeout_seconds"], time.monotonic)
+
+
+def take(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """The result of ``backup``."""
+    now, place = time.time(), place_of(params)
+    order = Order(
+        place, new_id(now, os.urandom(4)), socket.gethostname(), params["run_id"], params["retention_class"], params["min_objects"],
+        params["max_shrink_percent"], {"python": platform.python_version()},
+    )  # fmt: skip
+    source = source_of(params["source"], Context(deadline_of(params), now, order.id))
+    progress = Progress(params["progress_file"], "backup")
+    tools = Tools(repository_of(params["repository"]), codec(params["compression_level"]), time.time, progress)
+    backup = Backup(order, source, tools)
+    plan = backup.plan()
+    fresh = _fresh(plan, params["fresh_seconds"], now)
+    if fresh is not None:
+        return {"artifact": fresh, "newest": fresh}
+    before = plan.newest.summary() if plan.newest else None
+    if check_mode:
+        return {"changed": True, "plan": plan.steps, "artifact": None, "newest": before, "diff": _diff(before, {"id": "a new backup"})}
+    tools.repository.initialize()
+    with tools.repository.locked(place.prefix):
+        artifacts = read_catalog(tools.repository, place)  # another run may have just ended
+        plan = replace(plan, artifacts=artifacts, newest=newest_good(artifacts, now))
+        failure: dict[str, Any] = {}
+        try:
+            backup.take(plan)
+        except Suspect as error:
+            failure = {"outcome": "failed", "code": error.code, "hint": error.hint, "msg": error.message}
+    made = select(read_catalog(tools.repository, place), order.id, now).summary()
+    return {"changed": True, "plan": plan.steps, "performed": plan.steps, "artifact": made, "newest": before, "diff": _diff(before, made), **failure}
+
+
+def _fresh(plan: Plan, seconds: float, now: float) -> dict[str, Any] | None:
+    """The newest good backup, when it is so new that another one is not needed."""
+    newest = plan.newest
+    return newest.summary() if newest is not None and 0 <= now - newest.taken_at < seconds else None
+
+
+def _diff(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> dict[str, Any]:
+    shown = ("id", "taken_at", "state", "size_bytes")
+    return {"before": _lines(before or {}, shown), "after": _lines(after, shown), "before_header": "newest good backup", "after_header": "newest good backup"}
+
+
+def _lines(data: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    return "".join(f"{name}: {data[name]}\n" for name in names if name in data)
+
+
+def existing(repository: Repository, place: Place) -> list[Artifact]:
+    """Everything of one source. Raises NotThere when there is no repository."""
+    if not repository.identity().exists:
+        raise NotThere(f"{repository.identity().place} is no repository yet", "take a backup first")
+    return read_catalog(repository, place)
+
+
+def tell(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of ``backup_info``."""
+    now, place = time.time(), place_of(params)
+    repository = repository_of(params["repository"])
+    artifacts = read_catalog(repository, place) if repository.identity().exists else []
+    if params["select"]:
+        artifacts = [select(artifacts, params["select"], now)]
+    newest = newest_good(artifacts, now)
+    restored = [artifact for artifact in artifacts if artifact.restored_at is not None]
+    return {
+        "changed": False, "prefix": place.prefix, "artifacts": [artifact.summary() for artifact in artifacts],
+        "newest": newest.summary() if newest else None, "newest_restored": restored[-1].summary() if restored else None,
+        "size_bytes": sum(artifact.size_bytes for artifact in artifacts), "free_bytes": repository.free_bytes(), "measured_at": rfc3339(now),
+    }  # fmt: skip
+
+
+def verify(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """The result of ``backup_verify``."""
+    now, place = time.time(), place_of(params)
+    invariants = invariants_of(params["invariants"])
+    repository = repository_of(params["repository"])
+    artifact = select(existing(repository, place), params["select"], now)
+    level = params["level"]
+    step = {"action": "prove", "name": artifact.id, "level": level, "reason": f"it is proven to the level {artifact.level or 'none'}"}
+    if artifact.level == level and _proven_at(artifact, level) > now - params["fresh_seconds"]:
+        return {"artifact": artifact.summary(), "proof": None}
+    if check_mode:
+        return {"changed": True, "plan": [step], "artifact": artifact.summary(), "proof": None}
+    bench = Bench(repository, codec(), time.time, Progress(params["progress_file"], "verify"))
+    context = Context(deadline_of(params), now, artifact.id, scratch=True)
+
+    def check() -> Mapping[str, Any]:
+        if level == "digest":
+            prove_stored(artifact, bench)
+        elif level == "readable":
+            prove_readable(artifact, bench)
+        else:
+            target = target_of(params["scratch"] or params["source"], context)
+            return {**prove_restored(artifact, bench, target, invariants), "rpo_seconds": round(now - artifact.taken_at)}
+        return {}
+
+    proof = prove(artifact, level, bench, check)
+    after = select(read_catalog(repository, place), artifact.id, now)
+    return {"changed": True, "plan": [step], "performed": [step], "artifact": after.summary(), "proof": proof}
+
+
+def _proven_at(artifact: Artifact, level: str) -> float:
+    return max([parse_instant(proof["at"]) for proof in artifact.proofs if proof["ok"] and proof["level"] == level], default=0.0)
+
+
