@@ -30,8 +30,8 @@ DEMO = BUILD / "demo"
 STATE = DEMO / "state"
 HISTORY = DEMO / "history"
 SERVICE = ROOT / "demo" / "trading_service.py"
-WELL = ("health", "health", "daily", "daily")
-"""Playbooks while all is well: enough for courses in the report, with reviews of the logs that say what is new in the next one."""
+WELL = ("backup", "verify_backups", "prune_backups --check", "health", "health", "daily", "daily")
+"""Playbooks while all is well: backups that are restored into scratch, a preview of what would go, and enough runs for courses in the report."""
 FAULTS = ("stuck_orders", "llm_down")
 BURST = "error_burst"
 """Over before anybody looks: only the log knows."""
@@ -197,9 +197,10 @@ def errors_in(log: Path) -> int:
 def play(clock: Clock, number: int, playbook: str, broken: set[str]) -> Run:
     """One playbook of the staged collection, its record read back, and judged."""
     before = reports()
+    playbook, *arguments = playbook.split()
     log = DEMO / "log" / f"{number}.log"
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventories/nextrade", "-i", "inventories/demo",
-               f"playbooks/{playbook}.yml"]
+               f"playbooks/{playbook}.yml", *arguments]
     with open(log, "w", encoding="utf-8") as output, child(command, output, cwd=STAGE, env=environment()) as process:
         try:
             exit_code = process.wait(120)
@@ -245,7 +246,7 @@ The history of all runs is in   {HISTORY}""")
 
 
 def demo(clock: Clock) -> None:
-    if not all((STAGE / "playbooks" / f"{name}.yml").is_file() for name in WELL):
+    if not all((STAGE / "playbooks" / f"{name.split()[0]}.yml").is_file() for name in WELL):
         raise DemoFailed(f"no collection at {STAGE}; `make demo` puts it there")
     for folder in (DEMO / "log", DEMO / "tmp"):
         folder.mkdir(parents=True)

@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sources as an inventory lists them: merged, completed, checked; and what a run made of them, as checks with limits. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .checks import merge
+from .errors import InvalidInput, did_you_mean
+from .keep_rules import Policy
+from .limits import parse_limits
+from .times import rfc3339
+from .units import parse_duration
+from .verdict import judge_measures, summarize
+
+KEYS: dict[str, Any] = {
+    "name": None, "source": None, "class": "", "rpo": None, "rto": None, "keep": None, "fresh": None, "min_objects": 1, "max_shrink_percent": 50.0,
+    "invariants": (), "scratch": None, "repository": None, "timeout": "4 h", "enabled": True,
+}  # fmt: skip
+"""What an entry may say, with its defaults. Durations are texts with a unit."""
+
+UNITS = {"duration": "s", "rpo": "s", "rto": "s", "size": "B", "freed": "B", "removed": "count", "objects": "count"}
+
+
+def compile_sources(lists: Iterable[Sequence[Mapping[str, Any]]], repository: Any, keep: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One entry per source with every key, durations in seconds (``rpo_seconds``, ...). Raises InvalidInput that lists every mistake."""
+    found, errors = [], []
+    for index, entry in enumerate(merge(lists)):
+        try:
+            found.append(_complete(entry, repository, keep))
+        except InvalidInput as error:
+            errors.append(f"backup_sources[{index}] ({entry['name']}): {error.message}{f' ({error.hint})' if error.hint else ''}")
+    if errors:
+        raise InvalidInput("; ".join(errors), "correct the inventory; nothing was touched")
+    return found
+
+
+def _complete(entry: Mapping[str, Any], repository: Any, keep: Mapping[str, Any]) -> dict[str, Any]:
+    for key in entry:
+        if key not in KEYS:
+            raise InvalidInput(f'unknown key "{key}"{did_you_mean(key, KEYS)}', f"keys are {', '.join(KEYS)}")
+    whole = {**KEYS, **entry, "repository": entry.get("repository") or repository}
+    for key in ("source", "repository"):
+        if not isinstance(whole[key], Mapping) or len(whole[key]) != 1:
+            raise InvalidInput(f"{key} must have its kind as the only key", "as in source: {sqlite: {path: /path/to/database}}")
+    policy = {**keep, **(entry.get("keep") or {})}
+    Policy.parse(policy, "keep")
+    durations = {f"{key}_seconds": parse_duration(whole[key]) if whole[key] is not None else None for key in ("rpo", "rto", "fresh", "timeout")}
+    return {**whole, "kind": next(iter(whole["source"])), "keep": policy, **durations}
+
+
+def judge_sources(results: Sequence[Mapping[str, Any]], sources: Mapping[str, Mapping[str, Any]], now: float) -> dict[str, Any]:
+    """The results of one module, one per source, as a verdict: a check for each, with measures for trends and limits by RTO and RPO."""
+    checks = [_check(result, sources[result["item"]]) for result in results if not result.get("skipped")]
+    return {**summarize(checks), "measured_at": rfc3339(now), "checks": checks, "attention": [_attention(check) for check in checks if check["status"] != "ok"]}
+
+
+def _check(result: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+    proof, restore, artifact = (result.get(name) or {} for name in ("proof", "restore", "artifact"))
+    restored = restore.get("seconds", proof.get("seconds") if proof.get("level") == "restored" else None)
+    measures = {
+        "duration": restore.get("seconds", proof.get("seconds")), "rto": restored, "rpo": restore.get("lost_seconds", proof.get("rpo_seconds")),
+        "size": artifact.get("size_bytes"), "objects": (artifact.get("totals") or {}).get("objects"), "freed": result.get("freed_bytes"),
+        "removed": len(result["plan"]) if "freed_bytes" in result else None,
+    }  # fmt: skip
+    measures = {name: value for name, value in measures.items() if value is not None}
+    limits = {name: {"critical": f"> {source[f'{name}_seconds']} s"} for name in ("rto", "rpo") if name in measures and source[f"{name}_seconds"]}
+    judged = judge_measures(measures, UNITS, parse_limits(limits, UNITS), {})
+    failed = result.get("outcome", "failed") not in ("ok", "warn")
+    if failed:
+        judged.update(status="critical", severity="P2", message=str(result.get("msg", "it failed")), hint=str(result.get("hint", "")))
+    elif result["outcome"] == "warn" and judged["status"] == "ok":
+        judged.update(status="warning", severity="P3", message="; ".join(result.get("notes") or []))
+    units = {name: UNITS[name] for name in measures}
+    extra = {"notes": [str(note) for note in result.get("notes") or []], "muted": None, "attempts": 1, "duration_seconds": 0.0, "for_seconds": 0.0}
+    return {"name": f"backup of {source['name']}", "kind": source["kind"], "units": units, **extra, **judged}
+
+
+def _attention(check: Mapping[str, Any]) -> str:
+    hint = f" ({check['hint']})" if check["hint"] else ""
+    return f"{check['severity']} {check['name']}: {check['message']}{hint}"
