@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .catalog import LEVELS, Artifact, newest_good
-from .probe import Unmeasured
+from .probe import SKIPPED, Unmeasured
 
 MEASURES = {
     "age": "s", "restored_age": "s", "level": "text", "size": "B", "size_change_percent": "percent", "objects": "count", "count": "count",
@@ -22,7 +22,7 @@ def measures_of(artifacts: Sequence[Artifact], free: int | None, now: float) -> 
     """The measures; what there is no backup for is unmeasured, which is unknown and never green."""
     newest = newest_good(artifacts, now)
     none = Unmeasured("there is no good backup")
-    found: dict[str, Any] = {"age": none, "level": none, "size": none, "objects": none, "size_change_percent": none, **_counts(artifacts)}
+    found: dict[str, Any] = {"age": none, "level": none, "size": none, "objects": none, "size_change_percent": SKIPPED, **_counts(artifacts)}
     restored = [artifact for artifact in artifacts if artifact.restored_at is not None]
     found["restored_age"] = max(0.0, now - restored[-1].taken_at) if restored else Unmeasured("no backup was ever proven to restore")
     found["free"] = Unmeasured("the repository does not say") if free is None else free
@@ -31,7 +31,7 @@ def measures_of(artifacts: Sequence[Artifact], free: int | None, now: float) -> 
         found.update(
             age=max(0.0, now - newest.taken_at), level=newest.level or "none", size=newest.size_bytes,
             objects=newest.manifest["inventory"]["totals"].get("objects", 0),
-            size_change_percent=_change(before[-1].size_bytes, newest.size_bytes) if before else Unmeasured("there is no backup before it"),
+            size_change_percent=_change(before[-1].size_bytes, newest.size_bytes) if before else SKIPPED,
         )  # fmt: skip
     return found
 
