@@ -100,8 +100,12 @@ options:
     COPY = r"""
 options:
   progress_file:
-    description: File that says how far it is, written about once a second.
+    description: File that says how far it is, written about once a second. With O(progress_seconds) the controller chooses one and reads it.
     type: path
+  progress_seconds:
+    description: Show every so many seconds how far it is; 0 shows nothing. The module then runs detached, and a lost connection does not end it.
+    type: float
+    default: 0.0
   timeout_seconds:
     description: Seconds the whole may take.
     type: float

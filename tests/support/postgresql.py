@@ -30,9 +30,10 @@ def programs() -> Path | None:
 
 
 class Server:
-    """``start`` and ``stop`` as often as you like; ``remove`` at the end."""
+    """``start`` and ``stop`` as often as you like; ``remove`` at the end. Given a primary, a standby of it. ``settings`` are for the next start."""
 
-    def __init__(self) -> None:
+    def __init__(self, primary: Server | None = None) -> None:
+        self.settings: dict[str, str] = {}
         self._bin = programs()
         self._numbers = count(1)
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,19 +48,32 @@ class Server:
             account = pwd.getpwnam("nobody")
             for path in (self.folder, secret):
                 os.chown(path, account.pw_uid, account.pw_gid)
-        self._run("initdb", "--pgdata", str(self.data), "--username", "runbook", "--pwfile", str(secret), "--encoding", "UTF8",
-                  "--locale", "C.UTF-8", "--auth-local", "trust", "--auth-host", "scram-sha-256", "--no-sync")  # fmt: skip
+        if primary is None:
+            self._run("initdb", "--pgdata", str(self.data), "--username", "runbook", "--pwfile", str(secret), "--encoding", "UTF8",
+                      "--locale", "C.UTF-8", "--auth-local", "trust", "--auth-host", "scram-sha-256", "--no-sync")  # fmt: skip
+        else:
+            self._run("pg_basebackup", "--pgdata", str(self.data), "--write-recovery-conf", "--checkpoint", "fast", "--no-sync",
+                      "--host", str(primary.folder), "--port", str(primary.port), "--username", "runbook")  # fmt: skip
 
     def _command(self, program: str, *arguments: str) -> list[str]:
         drop = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
         return [*drop, str(self._bin / program) if self._bin else program, *arguments]
 
-    def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(self._command(program, *arguments), check=True, cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    def _run(self, program: str, *arguments: str) -> bytes:
+        command = self._command(program, *arguments)
+        return subprocess.run(command, check=True, cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=120).stdout
+
+    def sql(self, database: str, *statements: str) -> str:
+        """What statements print, each sent by itself; by way of the socket, as the superuser. Any text may be the name of the database."""
+        quoted = database.replace("\\", "\\\\").replace("'", "\\'")
+        connection = f"dbname='{quoted}' host='{self.folder}' port='{self.port}' user='runbook'"
+        commands = [part for statement in statements for part in ("-c", statement)]
+        return self._run("psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", connection, *commands).decode().strip()
 
     def start(self) -> None:
         """Returns when it answers."""
-        options = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": self.folder, "fsync": "off", "max_connections": 60}
+        options = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": self.folder, "fsync": "off", "max_connections": 60,
+                   **self.settings}  # fmt: skip
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             command = self._command("postgres", "-D", str(self.data), *arguments)

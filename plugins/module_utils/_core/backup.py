@@ -9,11 +9,12 @@ Pure: source, repository and clock are handed in. What goes wrong before the man
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from .backup_types import Identity, Repository, Source, Taken
-from .catalog import Artifact, Place, newest_good, note_name, read_catalog
+from .catalog import LARGEST_NOTE, Artifact, Place, newest_good, note_name, read_catalog
 from .errors import NoSpace, RunbookError, Unsure, VerifyFailed
 from .inventory import check_objects, shrinkage
 from .manifest import FORMAT, canonical, digest_of
@@ -99,12 +100,15 @@ class Backup:
             }  # fmt: skip
             manifest["suspect"] = taken.suspect or _shrunk(order, plan, manifest)
             body = canonical(manifest)
+            if len(body) > LARGEST_NOTE:
+                raise RunbookError(f"{self._what} has so many objects that the manifest would have {len(body)} bytes", "back it up in parts")
             repository.create(note_name(order.place.prefix, order.id, "manifest"), body)
         except Unsure:
             raise
         except RunbookError:
             for name in self._stored:
-                repository.delete(name)
+                with suppress(RunbookError):  # the first error counts, and what stays is swept
+                    repository.delete(name)
             raise
         result = {**manifest, "manifest_sha256": digest_of(body)}
         if manifest["suspect"]:
@@ -119,7 +123,8 @@ class Backup:
             with source.open() as stream:
                 figures = store(stream, sink, tools.codec, lambda count: tools.progress(count, expected))
             taken = source.taken()
-            check_objects(taken.inventory, order.min_objects, self._what)
+            if not taken.suspect:  # what is damaged is kept, however little of it can be counted
+                check_objects(taken.inventory, order.min_objects, self._what)
             if not figures["plain_bytes"]:
                 raise VerifyFailed(f"{self._what} gave no data", "see the source")
         self._stored.append(order.place.prefix + name)

@@ -23,7 +23,7 @@ def measures_of(artifacts: Sequence[Artifact], free: int | None, now: float) -> 
     newest = newest_good(artifacts, now)
     none = Unmeasured("there is no good backup")
     found: dict[str, Any] = {"age": none, "level": none, "size": none, "objects": none, "size_change_percent": SKIPPED, **_counts(artifacts)}
-    restored = [artifact for artifact in artifacts if artifact.restored_at is not None]
+    restored = [artifact for artifact in artifacts if artifact.state == "good" and artifact.restored_at is not None]
     found["restored_age"] = max(0.0, now - restored[-1].taken_at) if restored else Unmeasured("no backup was ever proven to restore")
     found["free"] = Unmeasured("the repository does not say") if free is None else free
     if newest is not None and newest.manifest is not None:
@@ -39,7 +39,7 @@ def measures_of(artifacts: Sequence[Artifact], free: int | None, now: float) -> 
 def _counts(artifacts: Sequence[Artifact]) -> dict[str, Any]:
     return {
         "count": len([artifact for artifact in artifacts if artifact.state == "good"]),
-        "restored_count": len([artifact for artifact in artifacts if artifact.level == LEVELS[-1]]),
+        "restored_count": len([artifact for artifact in artifacts if artifact.state == "good" and artifact.level == LEVELS[-1]]),
         "bad": len([artifact for artifact in artifacts if artifact.state in ("suspect", "corrupt")]),
         "newest_state": artifacts[-1].state if artifacts else "missing",
     }

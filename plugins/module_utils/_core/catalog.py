@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .backup_types import Entry, Repository
@@ -25,7 +25,9 @@ LEVELS = ("digest", "readable", "restored")
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _FILE = re.compile(rf"(?P<id>{_ID.pattern})\.(?P<role>data|manifest|proof|hold|pin|removed|part)(?:\.(?P<rest>.+))?")
-_LARGEST_NOTE = 64 << 20
+LARGEST_NOTE = 64 << 20
+"""More bytes than any manifest may have: they are read whole."""
+
 _TOLERANCE = 600.0
 
 
@@ -85,6 +87,15 @@ class Artifact:
         return level
 
     @property
+    def failed(self) -> bool:
+        """Whether a proof failed that no later one of its level, or of a higher one, refutes."""
+        failed = -1
+        for proof in self.proofs:
+            level = LEVELS.index(proof["level"])
+            failed = max(failed, level) if not proof["ok"] else -1 if level >= failed else failed
+        return failed >= 0
+
+    @property
     def restored_at(self) -> float | None:
         """When it was last proven to restore."""
         found = [parse_instant(proof["at"]) for proof in self.proofs if proof["ok"] and proof["level"] == "restored"]
@@ -92,13 +103,13 @@ class Artifact:
 
     @property
     def state(self) -> str:
-        """``good``, ``suspect`` (complete, but not to be trusted), ``corrupt`` (a proof failed), ``incomplete``, ``removing``."""
+        """``good``, ``suspect`` (complete, but not to be trusted), ``corrupt`` (damaged, or a proof failed), ``incomplete``, ``removing``."""
         if self.removing:
             return "removing"
+        if self.problem or self.failed:
+            return "corrupt"
         if self.manifest is None:
             return "incomplete"
-        if self.problem or (self.proofs and not self.proofs[-1]["ok"]):
-            return "corrupt"
         return "suspect" if self.manifest["suspect"] else "good"
 
     @property
@@ -142,10 +153,28 @@ def read_catalog(repository: Repository, place: Place) -> list[Artifact]:
     files: dict[str, list[tuple[str, str, Entry]]] = {}
     for entry in repository.list(place.prefix):
         found = _FILE.fullmatch(entry.name[len(place.prefix) :])
-        if found is not None:
+        if found is not None and _is_id(found["id"]):
             files.setdefault(found["id"], []).append((found["role"], (found["rest"] or "").removesuffix("json").removesuffix("."), entry))
     artifacts = [_artifact(repository, place, name, found) for name, found in files.items()]
-    return sorted(artifacts, key=lambda artifact: (artifact.taken_at, artifact.id))
+    return _in_a_row(sorted(artifacts, key=lambda artifact: (artifact.taken_at, artifact.id)))
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return instant_of(text) >= 0
+    except InvalidInput:
+        return False
+
+
+def _in_a_row(artifacts: list[Artifact]) -> list[Artifact]:
+    """Each manifest has the digest of the one before: one that is not what the next one saw was exchanged."""
+    links = [artifact.manifest["previous"] for artifact in artifacts if artifact.manifest and artifact.manifest.get("previous")]
+    seen = {link["id"]: link["manifest_sha256"] for link in links}
+    exchanged = "its manifest is not the one that the next backup saw"
+    return [
+        replace(artifact, problem=exchanged) if artifact.manifest and seen.get(artifact.id, artifact.manifest_sha256) != artifact.manifest_sha256 else artifact
+        for artifact in artifacts
+    ]
 
 
 def _artifact(repository: Repository, place: Place, name: str, files: Iterable[tuple[str, str, Entry]]) -> Artifact:
@@ -158,9 +187,9 @@ def _artifact(repository: Repository, place: Place, name: str, files: Iterable[t
         notes.setdefault(role, []).append(rest)
         if role == "proof":
             proofs.append(read_proof(_body(repository, entry), entry.name))
-    if "manifest" in notes:
+    if note_name("", name, "manifest") in stored:
         fields = _manifest_of(repository, place, name, stored)
-    proofs.sort(key=lambda proof: str(proof["at"]))
+    proofs.sort(key=lambda proof: (proof["at"], not proof["ok"]))  # of two in one second the bad one counts
     return Artifact(
         name, place.prefix, stored, proofs=tuple(proofs), holds=tuple(notes.get("hold", ())), pins=tuple(notes.get("pin", ())),
         removing="removed" in notes, **fields,
@@ -182,7 +211,7 @@ def _manifest_of(repository: Repository, place: Place, name: str, stored: Mappin
 
 
 def _body(repository: Repository, entry: Entry) -> bytes:
-    if entry.size_bytes > _LARGEST_NOTE:
+    if entry.size_bytes > LARGEST_NOTE:
         raise RunbookError(f"{entry.name} has {entry.size_bytes} bytes, which no note of ours has", "see who wrote it")
     found = b""
     with repository.open(entry.name) as reader:

@@ -7,6 +7,7 @@ What can be relied on, whatever the policy, the clock and the listing are (where
 
 * What is *proven* (restored, and nothing bad known of it or of what it needs) is judged as if nothing else existed: nothing that is
   unproven, suspect, corrupt or empty ever makes it go. The newest proven artifact stays, as do the ``minimum_restored`` newest ones.
+  So with one proof a week, ``daily: 7`` keeps the backups of seven days, and the proven ones of seven weeks.
 * What is newer than the newest proven one stays: it may be the only copy of the newest data.
 * Time alone removes nothing: ages count back from the newest proven artifact, never from a clock that is ahead of it. Of the same
   artifacts, every plan from that instant on is the same; a plan of before (max_future) removes no more.
@@ -115,7 +116,7 @@ class _Shelf:
 
     def __init__(self, artifacts: Iterable[Candidate], policy: Policy) -> None:
         self.policy = policy
-        self.newest_first = sorted(_checked(list(artifacts), policy), key=lambda artifact: (artifact.taken_at, artifact.id), reverse=True)
+        self.newest_first = sorted(_checked(list(artifacts), policy), key=_age, reverse=True)
         self.by_id = {artifact.id: artifact for artifact in self.newest_first}
         self.complete = [artifact for artifact in self.newest_first if artifact.complete]
         self.flaws = _flaws(self.newest_first)
@@ -227,8 +228,12 @@ class _Shelf:
         if 0 < len(self.proven) < self.policy.minimum_restored:
             yield f"only {len(self.proven)} of minimum_restored {self.policy.minimum_restored} are proven by a restore"
         if self.proven and now - self.proven[0].taken_at > STALE_SOON * self.policy.stale_after:
-            yield f"{self.proven[0].id}, the newest proven by a restore, is {days(now - self.proven[0].taken_at)} old; above " \
-                  f"{days(self.policy.stale_after)} nothing is removed any more"
+            age = f"{self.proven[0].id}, the newest proven by a restore, is {days(now - self.proven[0].taken_at)} old"
+            yield f"{age}; above {days(self.policy.stale_after)} nothing is removed any more"
+
+
+def _age(artifact: Candidate) -> tuple[float, str]:
+    return (artifact.taken_at if artifact.complete else 0.0, artifact.id)  # only a manifest knows when
 
 
 def _untouched(artifact: Candidate) -> bool:

@@ -57,7 +57,8 @@ def read_lease(data: Any) -> Lease:
     """From JSON data. Raises VerifyFailed for what is none: then nobody knows who holds what."""
     try:
         lease = Lease(**data)
-        sound = all(isinstance(getattr(lease, name), kind) for name, kind in _SHAPE.items())
+        sound = all(type(getattr(lease, name)) in kinds for name, kinds in _SHAPE.items())
+        sound = sound and all(0 <= instant < _END_OF_TIME for instant in (lease.taken_wall, lease.ends_wall, lease.ends_monotonic))
     except TypeError:
         sound = False
     if not sound:
@@ -66,9 +67,10 @@ def read_lease(data: Any) -> Lease:
 
 
 _SHAPE = {
-    "name": str, "owner": str, "reason": str, "epoch": int, "held": bool, "taken_wall": (int, float), "ends_wall": (int, float),
-    "ends_monotonic": (int, float), "boot_id": str, "prior": dict,
+    "name": (str,), "owner": (str,), "reason": (str,), "epoch": (int,), "held": (bool,), "taken_wall": (int, float), "ends_wall": (int, float),
+    "ends_monotonic": (int, float), "boot_id": (str,), "prior": (dict,),
 }  # fmt: skip
+_END_OF_TIME = 32503680000.0  # the year 3000: the calendar of Python ends some time after it
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def prove_stored(artifact: Artifact, bench: Bench) -> None:
     """Level ``digest``: every stored byte is read and is the one that was written. Raises Corrupt."""
     for part in parts_of(artifact):
         with bench.repository.open(artifact.prefix + part["name"]) as reader:
-            check_stored(reader, part, lambda count: None)
+            check_stored(reader, part, lambda count, part=part: bench.progress(count, part["stored_bytes"]))
 
 
 def prove_readable(artifact: Artifact, bench: Bench) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .backup_types import Repository
@@ -71,10 +71,9 @@ def check_amount(steps: Iterable[Mapping[str, Any]], artifacts: Sequence[Artifac
         )
 
 
-def carry_out(steps: Sequence[Mapping[str, Any]], artifacts: Sequence[Artifact], repository: Repository, run_id: str) -> list[dict[str, Any]]:
-    """Remove, step by step; what was done. An error ends it, and leaves nothing that looks like a backup and is none."""
+def carry_out(steps: Sequence[Mapping[str, Any]], artifacts: Sequence[Artifact], repository: Repository, run_id: str) -> Iterator[dict[str, Any]]:
+    """Remove, step by step; each when it was done. An error ends it, and leaves nothing that looks like a backup and is none."""
     by_id = {artifact.id: artifact for artifact in artifacts}
-    done = []
     for step in steps:
         artifact = by_id[step["name"]]
         tombstone = note_name(artifact.prefix, artifact.id, "removed")
@@ -82,8 +81,7 @@ def carry_out(steps: Sequence[Mapping[str, Any]], artifacts: Sequence[Artifact],
             repository.delete(tombstone)
         else:
             _remove(artifact, repository, tombstone, {"run_id": run_id, "reason": step["reason"]})
-        done.append(dict(step))
-    return done
+        yield dict(step)
 
 
 def _remove(artifact: Artifact, repository: Repository, tombstone: str, why: Mapping[str, Any]) -> None:

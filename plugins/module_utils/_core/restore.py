@@ -16,7 +16,7 @@ from typing import Any
 
 from .backup_types import Identity, Target
 from .catalog import Artifact
-from .errors import Busy, InUse, Refused, RunbookError
+from .errors import Busy, InUse, Refused, RunbookError, Unsure
 from .proof import Bench, Invariant, ask, check_restored, parts_of, prove_stored, stage
 from .times import parse_instant, rfc3339
 from .units import format_value
@@ -152,13 +152,13 @@ def _swap(target: Target, note: Callable[[Mapping[str, Any]], None]) -> dict[str
         swapped = target.swap()
         note(swapped)
         return swapped
-    except (Busy, Refused):  # it did not begin
-        raise
-    except RunbookError as error:
+    except BaseException as error:
+        if isinstance(error, (Busy, Refused)) and not swapped:  # it did not begin
+            raise
         try:
             target.undo(swapped)
         except RunbookError as second:
-            raise RunbookError(f"{error.message}; and it could not be taken back: {second.message}", "run the restore again with undo, or by hand") from None
+            raise Unsure(f"{error}; and it could not be taken back: {second.message}", "take it back with undo, or by hand") from None
         raise
 
 

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
@@ -36,7 +37,7 @@ class Directory:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.path: str = options["path"]
-        if not os.path.isabs(self.path) or os.path.normpath(self.path) == "/" or "\0" in self.path:
+        if not os.path.isabs(self.path) or not os.path.normpath(self.path).strip("/") or "\0" in self.path:
             raise InvalidInput(f'the repository "{self.path}" is not the absolute path of a folder', "write the whole path, such as /var/backups/tradeops")
         self._require_mount = bool(options.get("require_mount"))
 
@@ -45,11 +46,11 @@ class Directory:
         if self._require_mount and not os.path.ismount(self.path):
             raise Refused(f"nothing is mounted at {self.path}", "mount the backup disk; without it the backup would fill the disk it protects")
         try:
-            with open(os.path.join(self.path, MARK), "rb") as file:
+            with self.open(MARK) as file:
                 mark = json.loads(file.read(65536))
-        except FileNotFoundError:
+        except NotThere:
             return self._unmarked()
-        except (OSError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
             raise RunbookError(f"{self.path}/{MARK} cannot be read: {error}", "see who changed it, and its permissions") from None
         if not isinstance(mark, dict) or mark.get("format") != FORMAT:
             raise Refused(f"{self.path} is a repository of another format", f"this release reads format {FORMAT}")
@@ -57,7 +58,7 @@ class Directory:
 
     def _unmarked(self) -> Identity:
         try:
-            there = [name for name in os.listdir(self.path) if name != "lost+found"]
+            there = [name for name in os.listdir(self.path) if name != "lost+found" and not _half_written(name)]
         except FileNotFoundError:
             there = []
         except OSError as error:
@@ -70,16 +71,19 @@ class Directory:
         """Make it a repository, unless it is one."""
         if not self.identity().exists:
             with _errors(self.path):
-                os.makedirs(self.path, 0o700, exist_ok=True)
+                self._make(self.path)
                 os.chmod(self.path, 0o700)
-            with suppress(Exists):
+            try:
                 self.create(MARK, (json.dumps({"format": FORMAT, "id": secrets.token_hex(8)}) + "\n").encode())
+            except RunbookError as error:
+                if isinstance(error, Unsure) or not self.identity().exists:  # else another run was faster
+                    raise
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """See Repository. A folder that is not there is an empty one."""
         top = self._full(prefix.rstrip("/"))
         found: list[Entry] = []
-        if os.path.lexists(top):
+        if _there(top):
             for folder, folders, names in os.walk(top, onerror=_raise):
                 folders.sort()
                 for name in names:
@@ -141,6 +145,9 @@ class Directory:
                 descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             except FileNotFoundError:
                 raise NotThere(f"{path} is not there", "see what removed it; backup_info lists what there is") from None
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise RunbookError(f"{path} is no file", "see who put it there")
             with io.FileIO(descriptor) as file:
                 os.posix_fadvise(descriptor, offset, 0, os.POSIX_FADV_SEQUENTIAL)
                 file.seek(offset)
@@ -157,9 +164,10 @@ class Directory:
     def free_bytes(self) -> int | None:
         """For this user, in the file system of the repository, which may not be there yet."""
         path = self.path
-        while not os.path.exists(path):
+        while not _there(path):
             path = os.path.dirname(path)
-        found = os.statvfs(path)
+        with _errors(path):
+            found = os.statvfs(path)
         return found.f_bavail * found.f_frsize
 
     @contextmanager
@@ -173,14 +181,15 @@ class Directory:
             self._make(folder)
             descriptor = os.open(os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Busy(f"another backup or cleanup works in {folder}", "wait until it is done") from None
             with _errors(folder):
-                for name in os.listdir(folder):
-                    if name.startswith(".") and name.endswith(_TEMPORARY):
-                        os.unlink(os.path.join(folder, name))
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise Busy(f"another backup or cleanup works in {folder}", "wait until it is done") from None
+                for place in (folder, self.path):
+                    for name in filter(_half_written, os.listdir(place)):
+                        with suppress(FileNotFoundError):
+                            os.unlink(os.path.join(place, name))
             yield
         finally:
             os.close(descriptor)
@@ -214,7 +223,20 @@ def _put(temporary: str, path: str) -> None:
             raise Exists(f"{path} exists already, and nothing is ever written over", "see who else writes here") from None
         os.rename(temporary, path)
     else:
-        os.unlink(temporary)
+        with suppress(OSError):  # it has its name; what is left of the other one goes with the next lock
+            os.unlink(temporary)
+
+
+def _half_written(name: str) -> bool:
+    return name.startswith(".") and name.endswith(_TEMPORARY)
+
+
+def _there(path: str) -> bool:
+    """Unlike os.path.lexists(), which takes what may not be looked at for nothing."""
+    with _errors(path), suppress(FileNotFoundError):
+        os.lstat(path)
+        return True
+    return False
 
 
 def _raise(error: OSError) -> None:

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from .._core.errors import NoSpace, RunbookError
 
@@ -27,6 +29,28 @@ def new_file(path: str) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     os.fchmod(descriptor, 0o600)
     return descriptor
+
+
+def claimed_file(path: str) -> int:
+    """A new file as of ``new_file``, locked (flock(2)) as long as its maker has it open, so that leftovers are told from work. Raises OSError."""
+    while True:
+        descriptor = new_file(path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # somebody took it for a leftover before it was locked
+
+
+def remove_unclaimed(beginning: str) -> None:
+    """Remove the claimed files whose makers are dead, of those whose path begins like this."""
+    for path in glob.glob(f"{glob.escape(beginning)}*"):
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+            finally:
+                os.close(descriptor)
 
 
 @contextmanager

@@ -8,16 +8,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import quote
 
 from .._core.backup_types import Inventory
-from .._core.errors import InvalidInput, TimedOut, VerifyFailed
+from .._core.errors import InvalidInput, RunbookError, TimedOut, VerifyFailed
 from .._core.probe import Deadline
 
 _STEPS = 100_000
 _SHOWN = 5
+_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, getattr(sqlite3, "SQLITE_RECURSIVE", 33)}
 
 
 class NotADatabase(VerifyFailed):
@@ -29,17 +30,18 @@ class NotADatabase(VerifyFailed):
 @contextmanager
 def at_rest(path: str, deadline: Deadline) -> Iterator[sqlite3.Connection]:
     """A connection to a file that no other process uses: read only, and without locks or side files (``immutable``)."""
-    connection = sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
-    connection.set_progress_handler(lambda: deadline.remaining() <= 0, _STEPS)
-    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    place = f"file:{quote(os.path.abspath(path))}?mode=ro&immutable=1"
     try:
-        yield connection
-    except sqlite3.Error as error:
+        with closing(sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)) as connection:
+            connection.set_progress_handler(lambda: deadline.remaining() <= 0, _STEPS)
+            connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+            yield connection
+    except sqlite3.OperationalError as error:  # says nothing of the content
         if str(error) == "interrupted":
             raise TimedOut(f"reading {path} took longer than it may", "give it more time (timeout_seconds)") from None
+        raise RunbookError(f"{path} cannot be read: {error}", "see the disk, and what this SQLite lacks") from None
+    except sqlite3.Error as error:
         raise NotADatabase(f"{path} cannot be read as a database: {error}", "see what the application wrote; earlier good backups stay") from None
-    finally:
-        connection.close()
 
 
 def count(connection: sqlite3.Connection) -> Inventory:
@@ -48,14 +50,26 @@ def count(connection: sqlite3.Connection) -> Inventory:
     names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")]
     objects: dict[str, dict[str, Any]] = {}
     for name in sorted(names):
-        quoted = '"' + name.replace('"', '""') + '"'
-        objects[f"table {_shown(name)}"] = {"rows": connection.execute(f"SELECT count(*) FROM {quoted}").fetchone()[0]}
+        objects[f"table {_shown(name)}"] = _rows(connection, name)
     versions = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")}
     totals = {
-        "objects": len(names), "rows": sum(figures["rows"] for figures in objects.values()),
+        "objects": len(names), "rows": sum(figures.get("rows", 0) for figures in objects.values()),
         **{f"{kind}{'es' if kind == 'index' else 's'}": kinds.get(kind, 0) for kind in ("index", "trigger", "view")},
     }  # fmt: skip
     return Inventory({**objects, "database": versions}, totals)
+
+
+def _rows(connection: sqlite3.Connection, name: str) -> dict[str, int]:
+    """Nothing for a virtual table whose module only the application has, and for a name that is no UTF-8."""
+    quoted = '"' + name.replace('"', '""') + '"'
+    try:
+        return {"rows": connection.execute(f"SELECT count(*) FROM {quoted}").fetchone()[0]}
+    except UnicodeEncodeError:
+        return {}
+    except sqlite3.OperationalError as error:
+        if "no such module" not in str(error):
+            raise
+        return {}
 
 
 def _shown(name: str) -> str:
@@ -69,10 +83,18 @@ def damage(connection: sqlite3.Connection, full: bool) -> str:
     return "" if found == ["ok"] else "; ".join(found)
 
 
+def _only_reads(action: int, first: str | None, *_rest: str | None) -> int:
+    """ATTACH and VACUUM INTO make files, even on a connection that cannot write. json_each and its like declare their columns by an update."""
+    return sqlite3.SQLITE_OK if action in _READING or (action == sqlite3.SQLITE_UPDATE and first == "sqlite_master") else sqlite3.SQLITE_DENY
+
+
 def value_of(connection: sqlite3.Connection, query: str) -> Any:
     """The first column of the first row of a query that only reads; None when there is no row. Raises InvalidInput."""
+    connection.set_authorizer(_only_reads)
     try:
         row = connection.execute(query).fetchone()
     except (sqlite3.Error, sqlite3.Warning) as error:
+        if str(error) == "interrupted":
+            raise
         raise InvalidInput(f"the query cannot be answered: {error}", query) from None
     return row[0] if row else None

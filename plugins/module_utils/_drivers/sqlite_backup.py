@@ -9,23 +9,24 @@ it is made in steps, and once it was disturbed too often in one go, while writer
 
 from __future__ import annotations
 
-import fcntl
-import glob
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
+from urllib.parse import quote
 
 from .._core.backup_types import Context, Identity, Inventory, Stream, Taken
 from .._core.errors import InvalidInput, NoSpace, RunbookError, TimedOut, VerifyFailed
 from .._core.probe import Deadline
-from ._disk import disk_errors, new_file
+from .._core.units import format_value
+from ._disk import claimed_file, disk_errors, remove_unclaimed
 from ._sqlite_open import opened
 from ._sqlite_quiet import in_wal_mode_at_rest
 from ._sqlite_tables import NotADatabase, at_rest, count, damage
 
+_ROOM = "free as much beside the database as it is large"
 _PAGES = 2000
 _PATIENCE = 3
 """How often writers may make a copy start again before they have to wait for one."""
@@ -46,6 +47,7 @@ class Source:
         self._busy: float = options.get("busy_timeout_seconds", 30.0)
         self._context = context
         self._notes: list[str] = []
+        self._began = context.deadline.remaining()
         self._taken_at = context.now
         self._look: _Look | None = None
 
@@ -54,13 +56,15 @@ class Source:
         with self._opened() as connection:
             if not os.path.getsize(self._path):
                 raise NotADatabase(f"{self._path} is empty", "see whether the application has made its tables")
-            pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-        return Identity(self._path, engine=sqlite3.sqlite_version, tools=sqlite3.sqlite_version, size_bytes=pages * size)
+            size = _size_of(connection)
+        return Identity(self._path, engine=sqlite3.sqlite_version, tools=sqlite3.sqlite_version, size_bytes=size)
 
     def _opened(self) -> AbstractContextManager[sqlite3.Connection]:
         """Only for reading; but of a database in WAL mode at rest, such a connection would leave its side files behind."""
         if not os.path.isabs(self._path):
             raise InvalidInput(f'"{self._path}" is not an absolute path', "write the whole path of the database from / on")
+        if os.path.exists(self._path) and not os.path.isfile(self._path):
+            raise InvalidInput(f"{self._path} is not a file", "give the path of the database file itself")
         at_rest = os.path.exists(self._path) and in_wal_mode_at_rest(self._path)
         return opened(self._path, self._context.deadline.within(self._busy), "rw" if at_rest else "ro")
 
@@ -68,9 +72,11 @@ class Source:
     def open(self) -> Iterator[Stream]:
         """See Source."""
         folder, name = os.path.split(self._path)
-        _remove_leftovers(folder, name)
-        spool = os.path.join(folder, f".{name}.backup-{self._context.tag}")
-        descriptor = _claim(spool)
+        spools = os.path.join(folder, f".{name}.backup-")
+        spool = spools + self._context.tag
+        with disk_errors(spool, _ROOM):
+            remove_unclaimed(spools)  # of backups that were killed
+            descriptor = claimed_file(spool)
         try:
             self._copy(spool)
             look = self._look = _Look(spool, self._integrity, self._context.deadline)
@@ -88,6 +94,7 @@ class Source:
     def _copy(self, spool: str) -> None:
         with self._opened() as source:
             source.set_progress_handler(None, 0)
+            self._check_room(source)
             wal = source.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
             try:
                 self._copy_once(source, spool, pinned=wal)
@@ -95,13 +102,23 @@ class Source:
                 self._notes.append("writers had to wait for the copy: they had made it start again too often (WAL mode avoids this)")
                 self._copy_once(source, spool, pinned=True)
 
+    def _check_room(self, source: sqlite3.Connection) -> None:
+        """The copy must not fill the disk on which the application writes."""
+        needed = _size_of(source)
+        folder = os.path.dirname(self._path)
+        with disk_errors(folder):
+            found = os.statvfs(folder)
+        free = found.f_bavail * found.f_frsize
+        if free < needed:
+            raise NoSpace(f"{folder} has {format_value(free, 'B')} free, and the copy needs {format_value(needed, 'B')}", _ROOM)
+
     def _copy_once(self, source: sqlite3.Connection, spool: str, pinned: bool) -> None:
         watch = _Watch(self._context.deadline, None if pinned else _PATIENCE)
-        target = sqlite3.connect(spool, isolation_level=None)
+        target = sqlite3.connect(f"file:{quote(spool)}?mode=rw", uri=True, isolation_level=None)
         try:
             target.execute("PRAGMA journal_mode = OFF")
             target.execute("PRAGMA synchronous = OFF")
-            self._taken_at = self._context.now + watch.passed()
+            self._taken_at = self._context.now + self._began - self._context.deadline.remaining()
             if pinned:
                 source.execute("BEGIN")
                 source.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -109,8 +126,10 @@ class Source:
             if pinned:
                 source.execute("ROLLBACK")
         except sqlite3.OperationalError as error:
-            if "disk is full" in str(error) or "disk I/O" in str(error):
-                raise NoSpace(f"there is no room beside {self._path} for a copy: {error}", "free as much as the database is large") from None
+            if "disk is full" in str(error):
+                raise NoSpace(f"there is no room beside {self._path} for a copy: {error}", _ROOM) from None
+            if "disk I/O" in str(error):
+                raise RunbookError(f"the copy of {self._path} broke: {error}", "see the disk, its quota, and the room beside the database") from None
             raise
         finally:
             target.close()
@@ -128,12 +147,7 @@ class _Watch:
 
     def __init__(self, deadline: Deadline, patience: int | None) -> None:
         self._deadline, self._patience = deadline, patience
-        self._started = deadline.remaining()
         self._least: int | None = None
-
-    def passed(self) -> float:
-        """Seconds since it was made."""
-        return self._started - self._deadline.remaining()
 
     def __call__(self, status: int, remaining: int, total: int) -> None:
         if self._deadline.remaining() <= 0:
@@ -180,7 +194,7 @@ class _Look:
     def result(self) -> tuple[Inventory, str]:
         """What is in it, and why it is not to be trusted."""
         if isinstance(self._error, VerifyFailed) and self._doubt:
-            return Inventory({}, {"objects": 1}), self._doubt  # not even countable: kept for whoever has to save what can be saved
+            return Inventory({}, {"objects": 0}), f"SQLite finds damage: {self._doubt}"  # not even countable: kept for whoever has to save what can be saved
         if self._error is not None:
             raise self._error
         if self._inventory is None:
@@ -198,26 +212,12 @@ class _File:
     def read(self, size: int) -> bytes:
         if self._deadline.remaining() <= 0:
             raise TimedOut("the backup took longer than it may", "give it more time (timeout_seconds)")
-        block = os.pread(self._descriptor, size, self._position)
+        with disk_errors("the copy of the database"):
+            block = os.pread(self._descriptor, size, self._position)
         self._position += len(block)
         return block
 
 
-def _claim(spool: str) -> int:
-    """A new file that only we may read, locked as long as we live."""
-    with disk_errors(spool, "the copy needs room beside the database"):
-        descriptor = new_file(spool)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
-
-
-def _remove_leftovers(folder: str, name: str) -> None:
-    """Copies whose maker was killed: nobody holds their lock."""
-    for path in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.backup-*")):
-        with suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(path)
-            finally:
-                os.close(descriptor)
+def _size_of(connection: sqlite3.Connection) -> int:
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return int(pages * size)

@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from .._core.backup_types import Context, Identity, Inventory, Stream
-from .._core.errors import InUse, InvalidInput, RunbookError
+from .._core.errors import Busy, InUse, InvalidInput, RunbookError, TimedOut
 from .._core.transfer import BLOCK
-from ._disk import disk_errors, new_file, sync_folder
+from ._disk import claimed_file, disk_errors, new_file, remove_unclaimed, sync_folder
 from ._open_by import open_by
 from ._sqlite_tables import NotADatabase, at_rest, count, damage, value_of
 
@@ -39,10 +39,14 @@ class Target:
         if not os.path.isabs(self._path):
             raise InvalidInput(f'"{self._path}" is not an absolute path', "write the whole path of the database from / on")
         folder, name = os.path.split(self._path)
-        self._folder = (options.get("scratch_dir") or folder) if context.scratch else folder
-        self._staged = os.path.join(self._folder, f".{name}.restore-{context.tag}")
+        staging = (options.get("scratch_dir") or folder) if context.scratch else folder
+        self._all_staged = os.path.join(staging, f".{name}.restore-")
+        self._staged = self._all_staged + context.tag
         self._kept = f"{self._path}.before-{context.tag}"
+        self._nothing = f"{self._kept}.nothing"
+        self._undone = f"{self._path}.undone-{context.tag}"
         self._context = context
+        self._descriptor = -1
 
     def identity(self) -> Identity:
         """See Target."""
@@ -71,17 +75,20 @@ class Target:
 
     def _write(self, stream: Stream) -> None:
         with disk_errors(self._staged, _ROOM):
-            self.discard()
-            descriptor = new_file(self._staged)
-            with os.fdopen(descriptor, "wb", buffering=0) as file:
-                while True:
-                    block = stream.read(BLOCK)
-                    if not block:
-                        break
-                    view = memoryview(block)
-                    while view:
-                        view = view[file.write(view) or 0 :]
-                os.fsync(descriptor)
+            remove_unclaimed(self._all_staged)  # of restores and verifications that were killed
+            try:
+                self._descriptor = claimed_file(self._staged)
+            except FileExistsError:
+                raise Busy(f"{self._staged} is there: somebody else restores the same backup", "wait until that is done") from None
+            while True:
+                if self._context.deadline.remaining() <= 0:
+                    raise TimedOut("the restore took longer than it may", "give it more time (timeout_seconds)")
+                block = stream.read(BLOCK)
+                if not block:
+                    break
+                while block:
+                    block = block[os.write(self._descriptor, block) :]
+            os.fsync(self._descriptor)
 
     def inventory(self) -> Inventory:
         """See Target."""
@@ -98,50 +105,61 @@ class Target:
         with disk_errors(self._path, _ROOM), self._nobody_else():
             exists = os.path.lexists(self._path)
             self._like_before(exists)
-            for side in _SIDES:
-                with suppress(FileNotFoundError):
-                    os.rename(self._path + side, self._kept + side)
+            _move_sides(self._path, self._kept)
             if exists:
                 os.link(self._path, self._kept)
+            else:
+                os.close(new_file(self._nothing))
+            sync_folder(os.path.dirname(self._path))
             os.rename(self._staged, self._path)  # in one step: there is no moment without a database
             sync_folder(os.path.dirname(self._path))
+        self._let_go()
         return {"place": self._path, "kept": self._kept if exists else ""}
 
     def undo(self, swapped: Mapping[str, Any]) -> None:
-        """See Target. The names on disk tell how far a swap came, also an interrupted one; ``swapped`` is needed only where nothing was before."""
+        """See Target. The names on disk tell how far a swap came, also an interrupted one, so ``swapped`` is not needed.
+
+        What was restored is kept as ``.undone-<tag>``, with all that was written to it since.
+        """
         path, kept = self._path, self._kept
         with disk_errors(path, _ROOM), self._nobody_else():
-            if not os.path.lexists(kept):
-                undone = f"{path}.undone-{self._context.tag}"
-                if swapped.get("kept") == "" and os.path.lexists(path) and not os.path.lexists(undone):
-                    os.rename(path, undone)
-            elif os.path.samefile(kept, path):
-                os.unlink(kept)
-            else:
-                for side in _SIDES:  # those of the restored one mean nothing to the other
-                    with suppress(FileNotFoundError):
-                        os.unlink(path + side)
-                os.rename(kept, path)
-            for side in self._sides_aside():
-                os.rename(kept + side, path + side)
+            if os.path.lexists(self._nothing):
+                if not os.path.lexists(self._staged) and not os.path.lexists(self._undone):
+                    _move_sides(path, self._undone)
+                    _move(path, self._undone)
+                os.unlink(self._nothing)
+            elif os.path.lexists(kept):
+                if os.path.lexists(path) and os.path.samefile(kept, path):  # the swap did not come so far
+                    os.unlink(kept)
+                else:
+                    with suppress(FileExistsError, FileNotFoundError):
+                        os.link(path, self._undone)
+                    _move_sides(path, self._undone)
+                    os.rename(kept, path)
+            _move_sides(kept, path)
             sync_folder(os.path.dirname(path))
 
-    def _sides_aside(self) -> list[str]:
-        return [side for side in _SIDES if os.path.lexists(self._kept + side)]
-
     def discard(self) -> None:
-        """See Target."""
-        for side in ("", *_SIDES):
-            with disk_errors(self._staged), suppress(FileNotFoundError):
-                os.unlink(self._staged + side)
+        """See Target. What another process stages is left to it."""
+        with disk_errors(self._staged):
+            if self._descriptor < 0:
+                remove_unclaimed(self._staged)
+                return
+            with suppress(FileNotFoundError):
+                os.unlink(self._staged)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _like_before(self, exists: bool) -> None:
         """Owner and mode of the database that is there, else of its folder: the application has to be able to open it."""
         model = os.stat(self._path if exists else os.path.dirname(self._path))
-        mode = model.st_mode & 0o777 if exists else 0o640
         with suppress(PermissionError):
-            os.chown(self._staged, model.st_uid, model.st_gid)
-        os.chmod(self._staged, mode)
+            os.fchown(self._descriptor, model.st_uid, model.st_gid)
+        os.fchmod(self._descriptor, model.st_mode & 0o777 if exists else 0o640)
 
     @contextmanager
     def _nobody_else(self) -> Iterator[None]:
@@ -163,3 +181,14 @@ class Target:
             yield
         finally:
             os.close(descriptor)
+
+
+def _move(old: str, new: str) -> None:
+    """Unless there is nothing to move."""
+    with suppress(FileNotFoundError):
+        os.rename(old, new)
+
+
+def _move_sides(old: str, new: str) -> None:
+    for side in _SIDES:
+        _move(old + side, new + side)

@@ -41,13 +41,7 @@ class State:
     def _file(self, kind: str, name: str) -> str:
         if not _NAME.fullmatch(name):
             raise InvalidInput(f'"{name}" cannot be the name of a {kind}')
-        folder = os.path.join(self._folder, f"{kind}s")
-        with disk_errors(folder):
-            os.makedirs(self._folder, 0o700, exist_ok=True)
-            with suppress(FileExistsError):
-                os.mkdir(folder, 0o700)
-                sync_folder(self._folder)
-        return os.path.join(folder, f"{name}.json")
+        return os.path.join(self._folder, f"{kind}s", f"{name}.json")
 
     # -- leases
 
@@ -98,8 +92,7 @@ class State:
 
     def intent(self, name: str) -> dict[str, Any] | None:
         """One of them, or None."""
-        found = _read(self._file("intent", name))
-        return None if found is None else dict(found)
+        return _read(self._file("intent", name))
 
     def keep(self, name: str, body: Mapping[str, Any]) -> None:
         """Remember what a restore did, for taking it back later."""
@@ -108,15 +101,16 @@ class State:
     def kept(self, name: str) -> dict[str, Any]:
         """What was remembered, also of one that was interrupted; nothing when nothing was."""
         found = _read(self._file("restore", name))
-        return dict((self.intent(f"restore-{name}") or {}) if found is None else found)
+        return (self.intent(f"restore-{name}") or {}) if found is None else found
 
     def intents(self) -> dict[str, dict[str, Any]]:
         """Everything that was begun and is not over."""
         folder = os.path.join(self._folder, "intents")
-        try:
-            names = sorted(name[: -len(".json")] for name in os.listdir(folder) if name.endswith(".json") and not name.startswith("."))
-        except FileNotFoundError:
-            return {}
+        with disk_errors(folder):
+            try:
+                names = sorted(name[: -len(".json")] for name in os.listdir(folder) if name.endswith(".json") and not name.startswith("."))
+            except FileNotFoundError:
+                return {}
         found = {name: self.intent(name) for name in names}
         return {name: body for name, body in found.items() if body is not None}
 
@@ -131,23 +125,27 @@ def _read_lease(path: str) -> Lease | None:
     return None if found is None else read_lease(found)
 
 
-def _read(path: str) -> Any:
+def _read(path: str) -> dict[str, Any] | None:
     with disk_errors(path):
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         with os.fdopen(descriptor, "rb") as file:
             body = file.read(1 << 20)
     try:
-        return json.loads(body)
-    except ValueError:
-        raise VerifyFailed(f"{path} cannot be read", "see who wrote it; remove it once you know that nothing was begun") from None
+        found = json.loads(body or b"")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise VerifyFailed(f"{path} cannot be read", "see who wrote it; remove it once you know that nothing was begun")
+    return found
 
 
 def _write(path: str, body: Mapping[str, Any]) -> None:
     """Whole or not at all: temporary name, fsync, rename, fsync of the folder."""
-    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}")
+    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")  # only one at a time writes it
+    _make_folder(path)
     with disk_errors(path):
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -163,17 +161,29 @@ def _write(path: str, body: Mapping[str, Any]) -> None:
         sync_folder(os.path.dirname(path))
 
 
+def _make_folder(path: str) -> None:
+    folder = os.path.dirname(path)
+    state = os.path.dirname(folder)
+    with disk_errors(folder):
+        os.makedirs(state, 0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+            sync_folder(state)
+
+
 @contextmanager
 def _flocked(lock: str, path: str, wait: bool) -> Iterator[None]:
     """flock(2) on a file of its own, since the lease itself is replaced by rename."""
+    _make_folder(lock)
     with disk_errors(lock):
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            known = _read_lease(path)
-            raise Busy(known.who() if known else f"another run holds {path}", "wait until it is done") from None
+        with disk_errors(lock):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                known = _read_lease(path)
+                raise Busy(known.who() if known else f"another run holds {path}", "wait until it is done") from None
         yield
     finally:
         os.close(descriptor)

@@ -46,8 +46,9 @@ def take(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         place, new_id(now, os.urandom(4)), socket.gethostname(), params["run_id"], params["retention_class"], params["min_objects"],
         params["max_shrink_percent"], {"python": platform.python_version()},
     )  # fmt: skip
-    source = source_of(params["source"], Context(deadline_of(params), now, order.id))
-    progress = Progress(params["progress_file"], "backup")
+    deadline = deadline_of(params)
+    source = source_of(params["source"], Context(deadline, now, order.id))
+    progress = Progress(params["progress_file"], "backup", deadline)
     tools = Tools(repository_of(params["repository"]), codec(params["compression_level"]), time.time, progress)
     backup = Backup(order, source, tools)
     plan = backup.plan()
@@ -100,7 +101,7 @@ def tell(params: Mapping[str, Any]) -> dict[str, Any]:
     if params["select"]:
         artifacts = [select(artifacts, params["select"], now)]
     newest = newest_good(artifacts, now)
-    restored = [artifact for artifact in artifacts if artifact.restored_at is not None]
+    restored = [artifact for artifact in artifacts if artifact.state == "good" and artifact.restored_at is not None]
     return {
         "changed": False, "prefix": place.prefix, "artifacts": [artifact.summary() for artifact in artifacts],
         "newest": newest.summary() if newest else None, "newest_restored": restored[-1].summary() if restored else None,
@@ -112,16 +113,22 @@ def verify(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """The result of ``backup_verify``."""
     now, place = time.time(), place_of(params)
     invariants = invariants_of(params["invariants"])
+    scratch = params["scratch"] or params["source"]
+    if kind_of(scratch) != place.kind:
+        raise InvalidInput(f"a backup of the kind {place.kind} is not restored into a scratch place of the kind {kind_of(scratch)}", "give both the same kind")
     repository = repository_of(params["repository"])
     artifact = select(existing(repository, place), params["select"], now)
+    if artifact.state in ("incomplete", "removing"):
+        raise NotThere(f"the backup {artifact.id} is {artifact.state}: there is nothing to prove", "choose another one (backup_info)")
     level = params["level"]
     step = {"action": "prove", "name": artifact.id, "level": level, "reason": f"it is proven to the level {artifact.level or 'none'}"}
     if artifact.level == level and _proven_at(artifact, level) > now - params["fresh_seconds"]:
         return {"artifact": artifact.summary(), "proof": None}
     if check_mode:
         return {"changed": True, "plan": [step], "artifact": artifact.summary(), "proof": None}
-    bench = Bench(repository, codec(), time.time, Progress(params["progress_file"], "verify"))
-    context = Context(deadline_of(params), now, artifact.id, scratch=True)
+    deadline = deadline_of(params)
+    bench = Bench(repository, codec(), time.time, Progress(params["progress_file"], "verification", deadline))
+    context = Context(deadline, now, artifact.id, scratch=True)
 
     def check() -> Mapping[str, Any]:
         if level == "digest":
@@ -129,7 +136,7 @@ def verify(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         elif level == "readable":
             prove_readable(artifact, bench)
         else:
-            target = target_of(params["scratch"] or params["source"], context)
+            target = target_of(scratch, context)
             return {**prove_restored(artifact, bench, target, invariants), "rpo_seconds": round(now - artifact.taken_at)}
         return {}
 

@@ -146,7 +146,11 @@ PLACE: _Options = {
 SOURCE_KIND: _Options = {"kind": {"type": "str", "choices": list(KINDS), "required": True}}
 """Where the source itself is not needed."""
 
-COPY: _Options = {"progress_file": {"type": "path"}, "timeout_seconds": {"type": "float", "default": 14400.0}}
+COPY: _Options = {
+    "progress_file": {"type": "path"},
+    "progress_seconds": {"type": "float", "default": 0.0},
+    "timeout_seconds": {"type": "float", "default": 14400.0},
+}
 """Of modules that copy for long."""
 
 INVARIANTS: _Options = {

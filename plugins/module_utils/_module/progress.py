@@ -9,18 +9,23 @@ import json
 import os
 import time
 
+from .._core.errors import TimedOut
+from .._core.probe import Deadline
+
 _EVERY_SECONDS = 1.0
 
 
 class Progress:
-    """Called with the bytes done and, where known, of how many; writes at most once a second, and never breaks the work."""
+    """Called with the bytes done and, where known, of how many; writes at most once a second. Nothing but the end of its time breaks the work."""
 
-    def __init__(self, path: str | None, what: str) -> None:
-        self._path, self._what = path, what
+    def __init__(self, path: str | None, what: str, deadline: Deadline) -> None:
+        self._path, self._what, self._deadline = path, what, deadline
         self._started = self._written = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
+        if self._deadline.remaining() <= 0:
+            raise TimedOut(f"the {self._what} took longer than it may, with {done} bytes done", "give it more time (timeout_seconds)")
         if not self._path or now - self._written < _EVERY_SECONDS:
             return
         self._written = now

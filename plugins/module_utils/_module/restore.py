@@ -15,7 +15,7 @@ from typing import Any
 from .._core.backup import Backup, Order, Suspect, Tools
 from .._core.backup_types import Context, Repository
 from .._core.catalog import Place, new_id, note_name, select
-from .._core.errors import VerifyFailed
+from .._core.errors import Busy, InvalidInput, MissingLibrary, NotThere, Refused, RunbookError, TimedOut, Unreachable, Unsure, VerifyFailed
 from .._core.lease import Claim
 from .._core.manifest import canonical
 from .._core.proof import Bench, invariants_of
@@ -30,39 +30,87 @@ def bring_back(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """The result of ``restore``."""
     if params["undo"]:
         return take_back(params, check_mode)
-    now, place = time.time(), place_of(params)
-    repository = repository_of(params["repository"])
-    artifact = select(existing(repository, _place_from(place, params["from"])), params["select"], now)
-    tag = new_id(now, os.urandom(4))
-    target = target_of(params["source"], Context(deadline_of(params), now, tag))
-    identity = target.identity()
-    wish = Wish(socket.gethostname(), invariants_of(params["invariants"]), params["manifest_sha256"], params["allow_suspect"])
-    plan = plan_restore(artifact, identity, wish)
-    told = {
-        "changed": True, "plan": list(plan.steps), "doubts": list(plan.doubts), "confirm": plan.token, "artifact": artifact.summary(),
-        "estimated_seconds": estimate_seconds(artifact), "restore": None, "in_use": identity.in_use,
-        "diff": {"before": f"{identity.place}: {'what is there now' if identity.exists else 'nothing'}\n", "after": describe(plan, artifact)},
-    }  # fmt: skip
+    work = _Restore(params)
     if check_mode:
-        return told
-    confirm(plan, params["confirm"])
-    state, name = state_of(params["state_dir"]), f"restore-{tag}"
-    intent = {"run_id": params["run_id"], "place": identity.place, "artifact": artifact.id, "tag": tag, "begun_at": rfc3339(now)}
-    with state.locked(Claim(_lease_name(identity.place), params["run_id"], f"restoring {artifact.id}", params["timeout_seconds"])):
-        state.begin(name, {**intent, "stage": "stage"})
-        steps = Steps(
-            lambda: _save(params, place, repository, tag) if identity.exists else None,
-            lambda body: state.begin(name, {**intent, **body}),
-        )  # fmt: skip
-        bench = Bench(repository, codec(), time.time, Progress(params["progress_file"], "restore"))
+        return work.told()
+    confirm(work.plan, params["confirm"])
+    with work.state.locked(_claim(params, work.identity.place, f"restoring {work.artifact.id}")):
+        _tidy(params, work.state, work.identity.place)
+        work = _Restore(params)  # once more, now that nobody else changes anything
+        confirm(work.plan, params["confirm"])
+        done = work.carry_out()
+    return {**work.told(), "performed": list(work.plan.steps), "restore": {**done, "id": work.tag}}
+
+
+class _Restore:
+    """One restore: everything is looked at when it is made, and nothing is changed before ``carry_out``."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self._params, self._now, self._place = params, time.time(), place_of(params)
+        self._repository = repository_of(params["repository"])
+        self.artifact = select(existing(self._repository, _place_from(self._place, params["from"])), params["select"], self._now)
+        self.tag = new_id(self._now, os.urandom(4))
+        self._deadline = deadline_of(params)
+        self._target = target_of(params["source"], Context(self._deadline, self._now, self.tag))
+        self.identity = self._target.identity()
+        self._wish = Wish(socket.gethostname(), invariants_of(params["invariants"]), params["manifest_sha256"], params["allow_suspect"])
+        self.plan = plan_restore(self.artifact, self.identity, self._wish)
+        self.state = state_of(params["state_dir"])
+
+    def told(self) -> dict[str, Any]:
+        """The result so far."""
+        place = self.identity.place
+        return {
+            "changed": True, "plan": list(self.plan.steps), "doubts": list(self.plan.doubts), "confirm": self.plan.token, "restore": None,
+            "artifact": self.artifact.summary(), "estimated_seconds": estimate_seconds(self.artifact), "in_use": self.identity.in_use,
+            "diff": {"before": f"{place}: {'what is there now' if self.identity.exists else 'nothing'}\n", "after": describe(self.plan, self.artifact)},
+        }  # fmt: skip
+
+    def carry_out(self) -> dict[str, Any]:
+        """What was done. What was begun is on disk before, and what can be undone as soon as it was done."""
+        intent = {
+            "run_id": self._params["run_id"], "place": self.identity.place, "artifact": self.artifact.id, "tag": self.tag, "begun_at": rfc3339(self._now),
+        }  # fmt: skip
+        name = _intent_name(self.tag)
+
+        def note(body: Mapping[str, Any]) -> None:
+            self.state.begin(name, {**intent, **body})
+            if "swapped" in body:
+                self.state.keep(self.tag, {**intent, **body})
+
+        note({"stage": "stage"})
+        steps = Steps(lambda: _save(self._params, self._place, self._repository, self.tag) if self.identity.exists else None, note)
+        bench = Bench(self._repository, codec(), time.time, Progress(self._params["progress_file"], "restore", self._deadline))
         try:
-            done = restore(artifact, bench, target, wish, steps)
-        except BaseException:
-            state.done(name)  # it was taken back
+            done = restore(self.artifact, bench, self._target, self._wish, steps)
+        except RunbookError as error:
+            if not isinstance(error, Unsure):  # it was taken back
+                self.state.done(name)
             raise
-        state.keep(tag, {**intent, "swapped": done["swapped"]})
-        state.done(name)
-    return {**told, "performed": list(plan.steps), "restore": {**done, "id": tag}}
+        self.state.done(name)
+        return done
+
+
+def _tidy(params: Mapping[str, Any], state: Any, place: str) -> None:
+    """Take back what an interrupted restore of the same place had begun: nobody does it any more, since we have the lease."""
+    for name, intent in state.intents().items():
+        if name == _intent_name(intent.get("tag", "")) and intent.get("place") == place:
+            target = target_of(params["source"], Context(deadline_of(params), time.time(), intent["tag"]))
+            if intent["stage"] == "swapped":
+                state.keep(intent["tag"], intent)
+            else:
+                target.undo({})
+            target.discard()
+            state.done(name)
+
+
+def _intent_name(tag: str) -> str:
+    return f"restore-{tag}"
+
+
+def _claim(params: Mapping[str, Any], place: str, reason: str) -> Claim:
+    name = f"restore-{hashlib.sha256(place.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+    return Claim(name, params["run_id"], reason, params["timeout_seconds"])
 
 
 def _place_from(place: Place, given: Mapping[str, Any] | None) -> Place:
@@ -71,15 +119,17 @@ def _place_from(place: Place, given: Mapping[str, Any] | None) -> Place:
     return Place(given.get("environment") or place.environment, given.get("system") or place.system, place.kind, given.get("name") or place.source)
 
 
-def _lease_name(place: str) -> str:
-    return f"restore-{hashlib.sha256(place.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
-
-
 def _save(params: Mapping[str, Any], place: Place, repository: Repository, tag: str) -> dict[str, Any]:
     """A backup of what is there, pinned so that no cleanup takes it. What is too broken to be read is kept by the swap alone."""
     now = time.time()
     order = Order(place, new_id(now, os.urandom(4)), socket.gethostname(), params["run_id"], min_objects=0, max_shrink_percent=100.0)
     source = source_of(params["source"], Context(deadline_of(params), now, order.id))
+    try:
+        source.identity()
+    except (Busy, InvalidInput, MissingLibrary, Refused, TimedOut, Unreachable):
+        raise
+    except RunbookError as error:
+        return _only_beside(error)
     backup = Backup(order, source, Tools(repository, codec(), time.time))
     repository.initialize()
     with repository.locked(place.prefix):
@@ -88,23 +138,35 @@ def _save(params: Mapping[str, Any], place: Place, repository: Repository, tag: 
         except Suspect:
             pass
         except VerifyFailed as error:
-            return {"id": None, "reason": f"what is there cannot be read, and is only kept beside: {error.message}"}
+            return _only_beside(error)
         body = {"run_id": params["run_id"], "reason": f"what was there before the restore {tag}"}
         repository.create(note_name(place.prefix, order.id, "pin", tag), canonical(body))
     return {"id": order.id, "reason": "what was there before"}
 
 
+def _only_beside(error: RunbookError) -> dict[str, Any]:
+    return {"id": None, "reason": f"what is there cannot be read, and is only kept beside: {error.message}"}
+
+
 def take_back(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """What was there before the restore ``undo`` comes back."""
-    tag = params["undo"]
+    tag, state = params["undo"], state_of(params["state_dir"])
+    known = state.kept(tag)
     target = target_of(params["source"], Context(deadline_of(params), time.time(), tag))
-    step = {"action": "undo", "name": target.identity().place, "reason": f"what was there before the restore {tag} comes back"}
-    told = {"changed": True, "plan": [step], "artifact": None, "restore": None}
+    place = target.identity().place
+    if known.get("place") != place:
+        seen = f"that restore was of {known['place']}" if known else "nothing is known of it here"
+        raise NotThere(f"there is no restore {tag} of {place}: {seen}", "its id is in its result (restore.id); see source and state_dir")
+    told = {"artifact": None, "restore": None}
+    if "undone_at" in known:
+        return told
+    step = {"action": "undo", "name": place, "reason": f"what was there before the restore {tag} comes back"}
+    told = {**told, "changed": True, "plan": [step]}
     if check_mode:
         return told
-    state, name = state_of(params["state_dir"]), f"restore-{tag}"
-    with state.locked(Claim(_lease_name(target.identity().place), params["run_id"], f"undoing {tag}", params["timeout_seconds"])):
-        target.undo(state.kept(tag).get("swapped") or {})
+    with state.locked(_claim(params, place, f"undoing {tag}")):
+        target.undo(known.get("swapped") or {})
         target.discard()
-        state.done(name)
+        state.keep(tag, {**known, "undone_at": rfc3339(time.time())})
+        state.done(_intent_name(tag))
     return {**told, "performed": [step]}
