@@ -228,6 +228,13 @@ def newest_good(artifacts: Iterable[Artifact], now: float) -> Artifact | None:
     return good[-1] if good else None
 
 
+def _instant(wanted: str) -> float:
+    try:
+        return parse_instant(wanted)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, "give latest, latest_restored, an id, or an instant such as 2026-11-20T02:15:00Z") from None
+
+
 def select(artifacts: list[Artifact], wanted: str, now: float) -> Artifact:
     """``latest``, ``latest_restored``, an id, or an instant (RFC 3339: the newest one not after it). Raises NotThere, InvalidInput.
 
@@ -242,7 +249,7 @@ def select(artifacts: list[Artifact], wanted: str, now: float) -> Artifact:
     if wanted == "latest_restored":
         good = [artifact for artifact in good if artifact.restored_at is not None]
     elif wanted != "latest":
-        instant = parse_instant(wanted)
+        instant = _instant(wanted)
         good = [artifact for artifact in good if artifact.taken_at <= instant]
     if not good:
         states = ", ".join(f"{artifact.id} is {artifact.state}" for artifact in artifacts[-5:])

@@ -262,7 +262,7 @@ def _checked(artifacts: list[Candidate], policy: Policy) -> list[Candidate]:
     if len({artifact.id for artifact in artifacts}) < len(artifacts):
         raise ListingImplausible("an id is listed twice", "this is a defect of what listed them")
     for artifact in artifacts:
-        instants = [artifact.taken_at] * artifact.complete + [artifact.restored_at] * (artifact.restored_at is not None)
+        instants: list[Any] = [artifact.taken_at] * artifact.complete + [artifact.restored_at] * (artifact.restored_at is not None)
         proof_fits = artifact.proof in PROOFS and (artifact.restored_at is not None or artifact.proof != "restored")
         if not proof_fits or not all(is_number(instant) and instant > 0 for instant in instants):
             raise ListingImplausible(f"what is said of {artifact.id} cannot be: {artifact}", "look at its manifest and its proofs")

@@ -26,16 +26,14 @@ MOST_YEARS = 100
 
 @dataclass(frozen=True)
 class Floor:
-    """At least how long a retention class is kept: calendar years (a law counts in them), or seconds."""
+    """At least how long a retention class is kept: calendar years (a law counts in them), and seconds."""
 
     years: int = 0
     seconds: float = 0.0
 
     def until(self, taken_at: float, zone: tzinfo) -> datetime:
         """The local instant from which on the class no longer keeps what was taken at ``taken_at`` (seconds since 1970)."""
-        if not self.years:
-            return datetime.fromtimestamp(taken_at + self.seconds, zone)
-        moment = datetime.fromtimestamp(taken_at, zone)
+        moment = datetime.fromtimestamp(taken_at + self.seconds, zone)
         try:
             return moment.replace(year=moment.year + self.years)
         except ValueError:  # 29 February, and no leap year: not a day too early

@@ -63,6 +63,8 @@ class Directory:
             there = []
         except OSError as error:
             raise RunbookError(f"{self.path} cannot be looked at: {error.strerror}", "run with become: true, or see its permissions") from None
+        if os.path.isfile(os.path.join(self.path, MARK)):  # another run has just made it one
+            return self.identity()
         if there:
             raise Refused(f"{self.path} is not empty and no repository", "give the repository a folder of its own")
         return Identity(self.path, exists=False)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -18,6 +19,8 @@ from .._core.probe import Deadline
 
 _STEPS = 100_000
 _SHOWN = 5
+_LACKING = re.compile("no such (module|collation|function)|unknown function")
+"""What applications can bring along to SQLite, and this one does not have."""
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, getattr(sqlite3, "SQLITE_RECURSIVE", 33)}
 
 
@@ -60,14 +63,14 @@ def count(connection: sqlite3.Connection) -> Inventory:
 
 
 def _rows(connection: sqlite3.Connection, name: str) -> dict[str, int]:
-    """Nothing for a virtual table whose module only the application has, and for a name that is no UTF-8."""
+    """Nothing for a table that only the application can read, and for one whose name is no UTF-8."""
     quoted = '"' + name.replace('"', '""') + '"'
     try:
         return {"rows": connection.execute(f"SELECT count(*) FROM {quoted}").fetchone()[0]}
     except UnicodeEncodeError:
         return {}
     except sqlite3.OperationalError as error:
-        if "no such module" not in str(error):
+        if not _LACKING.match(str(error)):
             raise
         return {}
 
@@ -77,10 +80,18 @@ def _shown(name: str) -> str:
 
 
 def damage(connection: sqlite3.Connection, full: bool) -> str:
-    """What SQLite's own check finds; ``""`` for nothing. It does not see changed values: only digests do."""
+    """What SQLite's own check finds; ``""`` for nothing, and where it cannot check. It does not see changed values: only digests do."""
     check = "integrity_check" if full else "quick_check"
-    found = [str(row[0]) for row in connection.execute(f"PRAGMA {check}({_SHOWN})")]
-    return "" if found == ["ok"] else "; ".join(found)
+    found: list[str] = []
+    try:
+        for row in connection.execute(f"PRAGMA {check}({_SHOWN})"):
+            found.append(str(row[0]))
+    except sqlite3.OperationalError as error:
+        if not _LACKING.match(str(error)):
+            raise
+    except sqlite3.DatabaseError as error:  # after what it found before
+        found.append(str(error))
+    return "; ".join(line for line in found if line != "ok")
 
 
 def _only_reads(action: int, first: str | None, *_rest: str | None) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .._core.backup_types import Context, Identity, Inventory, Stream, Taken
-from .._core.errors import InvalidInput, NoSpace, RunbookError, TimedOut, VerifyFailed
+from .._core.errors import Busy, InvalidInput, NoSpace, RunbookError, TimedOut
 from .._core.probe import Deadline
 from .._core.units import format_value
 from ._disk import claimed_file, disk_errors, remove_unclaimed
@@ -30,6 +30,8 @@ _ROOM = "free as much beside the database as it is large"
 _PAGES = 2000
 _PATIENCE = 3
 """How often writers may make a copy start again before they have to wait for one."""
+_LOCKED = (5, 6)
+"""SQLITE_BUSY and SQLITE_LOCKED, which sqlite3 names only from Python 3.11 on."""
 
 
 class _Disturbed(Exception):
@@ -54,9 +56,9 @@ class Source:
     def identity(self) -> Identity:
         """Raises NotADatabase, Unreachable, Busy."""
         with self._opened() as connection:
-            if not os.path.getsize(self._path):
-                raise NotADatabase(f"{self._path} is empty", "see whether the application has made its tables")
             size = _size_of(connection)
+        if not size:
+            raise NotADatabase(f"{self._path} is empty", "see whether the application has made its tables")
         return Identity(self._path, engine=sqlite3.sqlite_version, tools=sqlite3.sqlite_version, size_bytes=size)
 
     def _opened(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -82,12 +84,13 @@ class Source:
             look = self._look = _Look(spool, self._integrity, self._context.deadline)
             try:
                 look.start()
-                os.unlink(spool)  # what was opened stays readable, and nothing is left if we are killed
+                with disk_errors(spool):
+                    os.unlink(spool)  # what was opened stays readable, and nothing is left if we are killed
                 yield _File(descriptor, self._context.deadline)
             finally:
                 look.finish()
         finally:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 os.unlink(spool)
             os.close(descriptor)
 
@@ -121,7 +124,7 @@ class Source:
             self._taken_at = self._context.now + self._began - self._context.deadline.remaining()
             if pinned:
                 source.execute("BEGIN")
-                source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                source.execute("PRAGMA schema_version").fetchone()
             source.backup(target, pages=_PAGES, progress=watch, sleep=0.005)
             if pinned:
                 source.execute("ROLLBACK")
@@ -152,7 +155,9 @@ class _Watch:
     def __call__(self, status: int, remaining: int, total: int) -> None:
         if self._deadline.remaining() <= 0:
             raise TimedOut("the copy of the database took longer than it may", "give it more time (timeout_seconds)")
-        if self._patience is not None and self._least is not None and remaining > self._least:
+        if status in _LOCKED:  # SQLite has waited for as long as it may
+            raise Busy("the database was locked by another process during the copy", "find who holds the lock (fuser, lsof)")
+        if self._patience is not None and self._least is not None and remaining >= self._least:
             self._patience -= 1
             if self._patience < 0:
                 raise _Disturbed
@@ -193,8 +198,8 @@ class _Look:
 
     def result(self) -> tuple[Inventory, str]:
         """What is in it, and why it is not to be trusted."""
-        if isinstance(self._error, VerifyFailed) and self._doubt:
-            return Inventory({}, {"objects": 0}), f"SQLite finds damage: {self._doubt}"  # not even countable: kept for whoever has to save what can be saved
+        if isinstance(self._error, NotADatabase):  # not even countable: kept for whoever has to save what can be saved
+            return Inventory({}, {"objects": 0}), f"SQLite finds damage: {self._doubt or 'it cannot be counted'}"
         if self._error is not None:
             raise self._error
         if self._inventory is None:
