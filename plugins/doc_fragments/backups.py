@@ -31,6 +31,7 @@ options:
       directory:
         description: A folder, best on another disk; copies off site are made from there.
         type: dict
+        required: true
         suboptions:
           path: {description: Absolute path. An empty or missing folder becomes a repository., type: path, required: true}
           require_mount:
@@ -78,9 +79,9 @@ options:
         type: dict
         suboptions:
           database: {description: Its name; any name., type: str, required: true}
-          host: {description: Name or address of the server; without it, the local socket., type: str, default: ''}
+          host: {description: "Name or address of the server; without it, the local socket.", type: str, default: ''}
           port: {description: Its port., type: int, default: 5432}
-          user: {description: Role to log in as; without it, the name of the system user., type: str, default: ''}
+          user: {description: "Role to log in as; without it, the name of the system user.", type: str, default: ''}
           secret_password: {description: "Password of the role. It is given to the client programs through memory only.", type: str}
           sslmode:
             description: As of libpq. The default is C(verify-full) for a O(source.postgresql.host) and C(disable) for the local socket.
@@ -112,4 +113,6 @@ options:
     default: 14400.0
 """
 
-    SCRATCH: str = SOURCE.replace("  source:\n    description: What is backed up.", "  scratch:\n    description: Another place to restore into, for looking only.", 1)
+    SCRATCH: str = SOURCE.replace(
+        "  source:\n    description: What is backed up.", "  scratch:\n    description: Another place to restore into, for looking only.", 1
+    )

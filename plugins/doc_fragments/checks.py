@@ -256,6 +256,7 @@ options:
               directory:
                 description: A folder.
                 type: dict
+                required: true
                 suboptions:
                   path: {description: Absolute path., type: path, required: true}
                   require_mount: {description: Unknown when nothing is mounted there., type: bool, default: false}

@@ -29,8 +29,8 @@ options:
   keep:
     description:
       - C(last), C(hourly), C(daily), C(weekly), C(monthly), C(yearly) (counts, as of C(restic forget)), C(within) (a duration such as C(30 d)),
-        C(classes) (such as C({transactions: {at_least: 7 y}})), C(minimum_restored) (3), C(stale_after) (C(8 d)), C(timezone) (C(UTC)),
-        C(plausible_gap) (C(45 d)) and C(max_future) (C(10 min)).
+        C(classes) (a class and its floor, such as C(transactions) with C(at_least) C(7 y)), C(minimum_restored) (3),
+        C(stale_after) (C(8 d)), C(timezone) (C(UTC)), C(plausible_gap) (C(45 d)) and C(max_future) (C(10 min)).
       - Without a keep rule nothing is removed.
     type: dict
     required: true

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Backups and restores beside what people use instead: pg_dump | gzip, psql < dump, VACUUM INTO. Ratios of paired runs, never seconds."""
+
 from __future__ import annotations
 
 import json
@@ -83,7 +84,8 @@ class Ours:
         self.folder, self.store = folder, folder / "repository"
         (folder / "call.py").write_text(CALL)
         self.params: dict[str, Any] = {
-            "run_id": "bench", "name": "bench", "system": "bench", "environment": "bench", "source": source, "repository": {"directory": {"path": str(self.store)}},
+            "run_id": "bench", "name": "bench", "system": "bench", "environment": "bench", "source": source,
+            "repository": {"directory": {"path": str(self.store)}},
             "retention_class": "", "fresh_seconds": 0, "min_objects": 1, "max_shrink_percent": 100, "compression_level": 1, "progress_file": None,
             "timeout_seconds": 3600.0, "scratch": None, "select": "latest", "level": "restored", "invariants": [],
         }  # fmt: skip
@@ -248,7 +250,10 @@ def test_a_backup_of_sqlite(tmp_path: Path, table: list[str]) -> None:
         shutil.copy(database, tmp_path / "cp.db")
         try:
             with closing(sqlite3.connect(tmp_path / "cp.db")) as connection:
-                [(check,)], [(total,)] = (connection.execute(query).fetchall()[:1] for query in ("pragma quick_check", "select (select sum(n) from buys) + (select sum(n) from sells)"))
+                [(check,)], [(total,)] = (
+                    connection.execute(query).fetchall()[:1]
+                    for query in ("pragma quick_check", "select (select sum(n) from buys) + (select sum(n) from sells)")
+                )
                 return bool(check == "ok" and total == 0 and connection.execute("select count(*) from buys").fetchone()[0] > 0)
         except sqlite3.Error:
             return False

@@ -6,10 +6,12 @@
 After each fault: what looks like a backup is whole, the last good one is byte for byte what it was, a plain run afterwards succeeds, and nothing
 is left behind.
 """
+
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -100,15 +102,18 @@ class SqliteSite(Site):
         with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
             connection.execute("pragma journal_mode = wal")
             connection.execute("create table trades (id integer primary key, note text)")
-            connection.execute("insert into trades (note) with recursive c(i) as (select 1 union all select i + 1 from c where i < 8000) select hex(randomblob(100)) from c")
+            connection.execute(
+                "insert into trades (note) with recursive c(i) as (select 1 union all select i + 1 from c where i < 8000) select hex(randomblob(100)) from c"
+            )
 
     def content(self) -> str:
         with closing(sqlite3.connect(self.path)) as connection:
             return hashlib.sha256("".join(connection.iterdump()).encode()).hexdigest()
 
     def change(self) -> None:
-        with closing(sqlite3.connect(self.path)) as connection, connection:
+        with closing(sqlite3.connect(self.path)) as connection:
             connection.execute("update trades set note = hex(randomblob(100)) where id % 7 = 0")
+            connection.commit()
 
     def leftovers(self) -> list[str]:
         return [name for name in os.listdir(self.path.parent) if name.startswith(".")]
@@ -143,7 +148,10 @@ class PostgresqlSite(Site):
         self.server, self.name = server, f"trades {time.monotonic_ns()}"
         super().__init__("postgresql", folder, {"database": self.name, "host": str(server.folder), "port": server.port, "user": "runbook"})
         self.psql(f'create database "{self.name}"', "postgres")
-        self.psql("create table trades (id bigserial primary key, note text); insert into trades (note) select md5(random()::text) || md5(random()::text) from generate_series(1, 20000)")
+        self.psql(
+            "create table trades (id bigserial primary key, note text);"
+            "insert into trades (note) select md5(random()::text) || md5(random()::text) from generate_series(1, 20000)"
+        )
 
     def psql(self, query: str, database: str | None = None) -> str:
         command = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", str(self.server.folder), "-p", str(self.server.port), "-U", "runbook"]
@@ -366,7 +374,7 @@ def test_what_pruning_never_takes(site: Site, note: Note, monkeypatch: pytest.Mo
     monkeypatch.setattr(prune_module.time, "time", lambda: now)
 
     def half(self: Directory, prefix: str) -> Iterator[Any]:
-        yield next(whole_listing(self, prefix))
+        yield from itertools.islice(whole_listing(self, prefix), 1)
         raise RunbookError("the second half of the listing failed")
 
     whole_listing = Directory.list

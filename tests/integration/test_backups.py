@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The shipped playbooks of backups on the real service: what they do, what check mode leaves alone, what the record and the report say."""
+
 from __future__ import annotations
 
 import hashlib
@@ -51,7 +52,9 @@ def test_backup_proof_pruning_and_the_report(playbook: PlaybookRunner, service: 
     well(playbook("backup.yml", *SYSTEM, **given))
     run = well(playbook("verify_backups.yml", *SYSTEM, **given))
     found = checks_of(newest_report(run.history))
-    assert {name: found[name]["status"] for name in ("backup of orders", "backup of compliance")} == dict.fromkeys(("backup of orders", "backup of compliance"), "ok")
+    assert {name: found[name]["status"] for name in ("backup of orders", "backup of compliance")} == dict.fromkeys(
+        ("backup of orders", "backup of compliance"), "ok"
+    )
     assert 0 <= found["backup of orders"]["measures"]["rto"] < 60 and found["backup of orders"]["measures"]["rpo"] < 120
     before = digest(tmp_path / "backups")
     for name in ("backup.yml", "verify_backups.yml", "prune_backups.yml", "restore_drill.yml"):
@@ -73,9 +76,10 @@ def test_a_restore_is_planned_confirmed_done_and_taken_back(playbook: PlaybookRu
     refused = playbook("restore.yml", *options, "-e", f"restore_confirm={token}", **given)
     assert refused.rc == 2 and "is open in" in refused.stdout, "a living service keeps its database"
     service.stop()
-    with closing(sqlite3.connect(database)) as connection, connection:
+    with closing(sqlite3.connect(database)) as connection:
         connection.execute("delete from orders")
         connection.execute("update positions set quantity = -1")
+        connection.commit()
     damaged, before = rows(database), digest(service.state)
     refused = playbook("restore.yml", *options, **given)
     assert refused.rc == 2 and "was not confirmed" in refused.stdout and digest(service.state) == before

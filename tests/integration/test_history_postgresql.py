@@ -27,6 +27,7 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.database import o
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import Recorder
+from ansible_collections.tradeops.runbook.tests.support.children import environment
 from ansible_collections.tradeops.runbook.tests.support.postgresql import ESCAPED, PASSWORD, Server, programs
 from ansible_collections.tradeops.runbook.tests.unit.plugins.plugin_utils import test_history, test_history_logs, test_retention
 from ansible_collections.tradeops.runbook.tests.unit.plugins.plugin_utils.recorded import KEY, chained, ended, lay_down, run_id, seal, started
@@ -119,11 +120,10 @@ with History(places(sys.argv[1])) as history:
 
 
 def test_four_controllers_can_make_the_tables_at_once(where: Places, tmp_path: Path) -> None:
-    root = Path(open_runs.__file__).parents[5]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *sys.path]), "RUNBOOK_HISTORY_URL": where.url}
+    given = environment(RUNBOOK_HISTORY_URL=where.url)
     made = [
         subprocess.Popen([sys.executable, "-c", MIGRATE, str(tmp_path / f"controller{number}")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                         env=environment, text=True)
+                         env=given, text=True)
         for number in range(4)
     ]  # fmt: skip
     time.sleep(1)

@@ -28,7 +28,9 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 )  # fmt: skip
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.inventory import differences
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Deadline
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._pg_client import Session
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.postgresql_backup import Source, Target
+from ansible_collections.tradeops.runbook.tests.support.children import environment
 from ansible_collections.tradeops.runbook.tests.support.postgresql import PASSWORD, Server, programs
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.drivers.authority import Authority
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.drivers.engine import Engine
@@ -210,7 +212,7 @@ def test_everything_comes_back(server: Server, make: Make) -> None:
     source = Source(given, context())
     identity = source.identity()
     assert identity.exists and identity.engine == server.sql("shop", "show server_version").split()[0]
-    assert identity.tools.split(".")[0] == identity.engine.split(".")[0]
+    assert identity.tools.split(".", maxsplit=1)[0] == identity.engine.split(".", maxsplit=1)[0]
     assert identity.system_id == server.sql("shop", "select system_identifier from pg_control_system()") and identity.size_bytes > 0
     with source.open() as stream:
         data = whole(stream)
@@ -248,7 +250,8 @@ def test_everything_comes_back(server: Server, make: Make) -> None:
 
 
 NAMES = [
-    'we"ird; drop--', "host=evil dbname=x", "postgresql://evil/x", "-Fp", "--help", "a\nb", "100% %s", "🐘 db", "é" * 31 + "x", "[a]#b", "it's \\ $(touch x)", " ",
+    'we"ird; drop--', "host=evil dbname=x", "postgresql://evil/x", "-Fp", "--help", "a\nb", "100% %s", "🐘 db", "é" * 31 + "x", "[a]#b", "it's \\ $(touch x)",
+    " ",
 ]  # fmt: skip
 
 
@@ -285,7 +288,9 @@ def test_what_cannot_be_a_name(server: Server, name: str) -> None:
 def test_the_snapshot_holds_while_others_write(server: Server, make: Make) -> None:
     """Money moves between two tables, and numbers are drawn, all the while: the sum in the copy is right, and the count that of the copy."""
     given = make("create table a (v bigint); create table b (v bigint); create table log (id serial, note text)")
-    server.sql("shop", "insert into a values (1000)", "insert into b values (0)", "insert into log (note) select repeat('x', 100) from generate_series(1, 100000)")
+    server.sql(
+        "shop", "insert into a values (1000)", "insert into b values (0)", "insert into log (note) select repeat('x', 100) from generate_series(1, 100000)"
+    )
     script = "begin; update a set v = v - 1; update b set v = v + 1; insert into log (note) select 'y' from generate_series(1, 5); commit;\n" * 20000
     command = [str(programs() or "") + "/psql", "-X", "-q", "-h", str(server.folder), "-p", str(server.port), "-U", "runbook", "shop"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as writer:
@@ -306,29 +311,22 @@ def test_the_snapshot_holds_while_others_write(server: Server, make: Make) -> No
 
 def _feed(writer: subprocess.Popen[str], script: str) -> None:
     with contextlib.suppress(BrokenPipeError), writer.stdin or contextlib.nullcontext():
-        writer.stdin and writer.stdin.write(script)
+        if writer.stdin:
+            writer.stdin.write(script)
 
 
-def test_a_sequence_that_moves_lies_between_what_was_seen(server: Server, make: Make) -> None:
+def test_a_sequence_that_moves_lies_between_what_was_seen(server: Server, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     given = make("create sequence numbers; select nextval('numbers'); create table t (x int)")
     source = Source(given, context())
-    session = source._client.session
+    value = Session.value
 
-    @contextlib.contextmanager
-    def drawing(*arguments: Any) -> Iterator[Any]:
-        """A session beside which numbers are drawn, as soon as it counted for the first time."""
-        with session(*arguments) as made:
-            value = made.value
+    def drawing(session: Session, statement: str) -> Any:
+        """Numbers are drawn beside the session as soon as it counted for the first time."""
+        if "pg_export_snapshot" in statement:
+            server.sql("shop", "select nextval('numbers') from generate_series(1, 10)")
+        return value(session, statement)
 
-            def drawn(statement: str) -> Any:
-                if "pg_export_snapshot" in statement:
-                    server.sql("shop", "select nextval('numbers') from generate_series(1, 10)")
-                return value(statement)
-
-            made.value = drawn  # type: ignore[method-assign]
-            yield made
-
-    source._client.session = drawing  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(Session, "value", drawing)
     with source.open() as stream:
         data = whole(stream)
     inventory = json.loads(json.dumps(source.taken().inventory.data()))
@@ -659,7 +657,7 @@ def test_nothing_outlives_us(server: Server, make: Make, tmp_path: Path, restore
     (tmp_path / "manifest").write_text(json.dumps(manifest))
     code = CHILD.format(tag=TAG, options=given, restore=restore, data=str(tmp_path / "data"), manifest=str(tmp_path / "manifest"))
     ours = "application_name like 'tradeops %'"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as module:
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment()) as module:
         try:
             assert module.stdout and module.stdout.readline() == b"ready\n"
             assert len(backends(server, ours)) == 2
@@ -757,8 +755,11 @@ def test_a_role_that_is_not_there(server: Server, make: Make) -> None:
 
 def test_a_restore_that_runs_out_of_time_leaves_nothing(server: Server, make: Make) -> None:
     slow = make("create table t (x int)", "other")
-    server.sql("other", "create function slow(x int) returns int language sql immutable as 'select x'", "create index on t (slow(x))", "insert into t values (1)",
-               "create or replace function slow(x int) returns int language plpgsql immutable as 'begin perform pg_sleep(30); return x; end'")  # fmt: skip
+    server.sql(
+        "other", "create function slow(x int) returns int language sql immutable as 'select x'",
+        "create index on t (slow(x))", "insert into t values (1)",
+        "create or replace function slow(x int) returns int language plpgsql immutable as 'begin perform pg_sleep(30); return x; end'",
+    )  # fmt: skip
     data, manifest = take(slow)
     with pytest.raises(TimedOut):
         restored(slow, (data, manifest), seconds=1.5)

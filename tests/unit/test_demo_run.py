@@ -97,10 +97,10 @@ def alive(pid: int) -> bool:
 
 
 @pytest.fixture
-def stub(tmp_path: Path) -> list[str]:
+def stub(demo: ModuleType, tmp_path: Path) -> list[str]:
     """The demo on a staged tree and an ansible-playbook that are only there, the latter for a long time."""
-    for name in ("daily.yml", "health.yml"):
-        path = tmp_path / "stage/ansible_collections/tradeops/runbook/playbooks" / name
+    for name in demo.WELL:
+        path = tmp_path / "stage/ansible_collections/tradeops/runbook/playbooks" / f"{name.split()[0]}.yml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (tmp_path / "bin").mkdir()

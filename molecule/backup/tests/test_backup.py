@@ -105,7 +105,8 @@ def test_the_sqlite_file_by_hand(host: Host) -> None:
 
 def test_the_archive_by_hand(host: Host) -> None:
     path = newest(host, "files", "settings")
-    host.check_output(f"rm -rf /root/by-hand && mkdir /root/by-hand && zstd --decompress --stdout {path}.data.tar.zst | tar --extract --xattrs -C /root/by-hand")
+    host.check_output("rm -rf /root/by-hand && mkdir /root/by-hand")
+    host.check_output(f"zstd --decompress --stdout {path}.data.tar.zst | tar --extract --xattrs -C /root/by-hand")
     assert host.check_output(TREE.format("/root/by-hand")) == host.check_output(TREE.format("/srv/settings"))
 
 

@@ -217,7 +217,7 @@ def _floor(value: Any, place: str) -> Floor:
     if not isinstance(value, Mapping) or list(value) != ["at_least"]:
         raise InvalidInput(f'{place}: "{value}" does not say at_least alone', 'write it like {at_least: "7 y"}')
     text = value["at_least"]
-    number, _, unit = text.strip().partition(" ") if isinstance(text, str) else ("", "", "")
+    number, _space, unit = text.strip().partition(" ") if isinstance(text, str) else ("", "", "")
     if unit.strip() != "y":
         return Floor(seconds=_duration(HOUR, MOST_YEARS * 366 * DAY)(text, f"{place}: at_least"))
     if not (number.isascii() and number.isdigit() and 1 <= int(number) <= MOST_YEARS):

@@ -50,7 +50,7 @@ def _is_whole(data: Mapping[str, Any]) -> bool:
         and [part["role"] for part in parts[:1]] == ["data"]
         and _fits(inventory, {"objects": dict, "totals": dict})
         and all(isinstance(figures, dict) for figures in inventory["objects"].values())
-        and all(type(total) is int for total in inventory["totals"].values())
+        and all(isinstance(total, int) and not isinstance(total, bool) for total in inventory["totals"].values())
         and _fits(data["identity"], {"place": str, "system_id": str})
         and (previous is None or _fits(previous, {"id": str, "manifest_sha256": str}))
     )
@@ -68,7 +68,10 @@ def read_proof(body: bytes, name: str) -> dict[str, Any]:
 
 
 def _fits(data: Any, shape: Mapping[str, type]) -> bool:
-    return isinstance(data, dict) and all(type(data.get(key)) is kind for key, kind in shape.items())
+    """``True`` is no number here."""
+    return isinstance(data, dict) and all(
+        isinstance(data.get(key), kind) and not (kind is int and isinstance(data[key], bool)) for key, kind in shape.items()
+    )
 
 
 def _is_instant(text: str) -> bool:

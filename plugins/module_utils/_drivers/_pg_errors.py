@@ -108,7 +108,8 @@ _MEANINGS: tuple[tuple[str, type[RunbookError], str], ...] = (
      r"|no connection to the server", ConnectionLost, "see the server's log, and try again once it is up"),
     (r"connection to server|could not connect|could not translate host name|timeout expired|is starting up|is shutting down|\b53300\b|too many clients",
      Unreachable, "see whether the server runs and listens there"),
-    (r"\b42501\b|permission denied|must be owner|must be superuser|must be member|must be able to", Denied, "give the role the right (for a backup: pg_read_all_data)"),
+    (r"\b42501\b|permission denied|must be owner|must be superuser|must be member|must be able to", Denied,
+     "give the role the right (for a backup: pg_read_all_data)"),
     (r"valid archive|magic string|input file|end of file|unexpected (EOF|end)|corrupt|could not find block ID", VerifyFailed,
      "the artifact is damaged: take another one"),
 )  # fmt: skip

@@ -178,7 +178,9 @@ def _names(member: Member) -> Names:
     names = [name for name in path.split(b"/") if name not in (b"", b".")]
     down = path and not path.startswith(b"/") and b".." not in names and b"\0" not in path
     if not down or (member.kind != FOLDER and (not names or path.endswith((b"/", b"/.")))):
-        raise UnsafeArchive(f"the {member.kind} {shown(path[:200])} has no safe path", "the archive was made by another program or tampered with: do not trust it")
+        raise UnsafeArchive(
+            f"the {member.kind} {shown(path[:200])} has no safe path", "the archive was made by another program or tampered with: do not trust it"
+        )
     if len(names) > MAX_DEPTH + (member.kind != FOLDER) or len(path) > _MAX_PATH:
         raise LimitExceeded(f"{shown(path[:200])} is in more than {MAX_DEPTH} folders, or its path has more than {_MAX_PATH} bytes", DISTRUST)
     return names

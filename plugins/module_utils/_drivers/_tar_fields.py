@@ -75,7 +75,9 @@ class Header:
         path = records.get(SPARSE + b"name") or records.get(b"path") or self._path()
         kind = _KINDS.get(self.type)
         if kind is None:
-            raise UnsafeArchive(f"{shown(path)} is no file, folder or link (type {self.type!r})", "such members are not restored; leave them out of the archive")
+            raise UnsafeArchive(
+                f"{shown(path)} is no file, folder or link (type {self.type!r})", "such members are not restored; leave them out of the archive"
+            )
         size = decimal(records[b"size"], "size") if b"size" in records else self.size
         if size and kind != FILE:
             raise BadArchive(f"the {kind} {shown(path)} has data", DISTRUST)

@@ -36,7 +36,9 @@ class Swap:
             with self._live(path) as live:
                 found[path] = live.inode()
                 if is_mount_point(os.path.join(self._root, path)):
-                    raise Refused(f"{path} of {self._root} is a mount point, which cannot be exchanged", "restore the folders in it instead: give them as paths")
+                    raise Refused(
+                        f"{path} of {self._root} is a mount point, which cannot be exchanged", "restore the folders in it instead: give them as paths"
+                    )
                 if live.beside(self._tag).inode() is not None:
                     raise Exists(f"what an earlier restore {self._tag} replaced is still beside {path} of {self._root}", "see what it is, and move it away")
         return found

@@ -147,5 +147,3 @@ def verify(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
 
 def _proven_at(artifact: Artifact, level: str) -> float:
     return max([parse_instant(proof["at"]) for proof in artifact.proofs if proof["ok"] and proof["level"] == level], default=0.0)
-
-

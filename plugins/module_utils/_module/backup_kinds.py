@@ -131,8 +131,7 @@ SOURCE: _Options = {
 REPOSITORY: _Options = {
     "type": "dict",
     "required": True,
-    "options": {name: {"type": "dict", "options": options} for name, options in REPOSITORIES.items()},
-    "required_one_of": [list(REPOSITORIES)],
+    "options": {name: {"type": "dict", "options": options, "required": True} for name, options in REPOSITORIES.items()},
 }
 """Where artifacts are kept: its kind is the key."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup_health import MEASURES, measures_of
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.catalog import Artifact
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Unmeasured
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import SKIPPED, Unmeasured
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import parse_instant, rfc3339
 
 NOW = parse_instant("2026-11-20T12:00:00Z")
@@ -38,8 +38,10 @@ def known(**figures: Any) -> dict[str, Any]:
     ("artifacts", "expected"),
     [
         ([artifact(2)], known(age=2 * HOUR, level="none", size=1000, objects=3, count=1, restored_count=0, bad=0, newest_state="good")),
-        ([artifact(26, RESTORED), artifact(2, ("digest", True), size=1500)], known(age=2 * HOUR, restored_age=26 * HOUR, level="digest", size=1500, count=2,
-                                                                                 restored_count=1, size_change_percent=50.0)),
+        (
+            [artifact(26, RESTORED), artifact(2, ("digest", True), size=1500)],
+            known(age=2 * HOUR, restored_age=26 * HOUR, level="digest", size=1500, count=2, restored_count=1, size_change_percent=50.0),
+        ),
         ([artifact(3, RESTORED, size=0), artifact(2)], known(size_change_percent=0.0)),
         ([artifact(3), artifact(2, suspect="x"), artifact(1, ("digest", False))], known(age=3 * HOUR, bad=2, count=1, newest_state="corrupt")),
         ([artifact(3, RESTORED), artifact(2, RESTORED, suspect="x")], known(restored_age=3 * HOUR, restored_count=1, bad=1)),
@@ -60,11 +62,11 @@ def test_figures(artifacts: list[Artifact], expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("artifacts", "unknown"),
     [
-        ([], {"age", "level", "size", "objects", "size_change_percent", "restored_age"}),
-        ([artifact(1, suspect="x")], {"age", "level", "size", "objects", "size_change_percent", "restored_age"}),
-        ([artifact(1)], {"size_change_percent", "restored_age"}),
-        ([artifact(1, RESTORED)], {"size_change_percent"}),
-        ([artifact(1, RESTORED, suspect="x"), artifact(0)], {"size_change_percent", "restored_age"}),
+        ([], {"age", "level", "size", "objects", "restored_age"}),
+        ([artifact(1, suspect="x")], {"age", "level", "size", "objects", "restored_age"}),
+        ([artifact(1)], {"restored_age"}),
+        ([artifact(1, RESTORED)], set()),
+        ([artifact(1, RESTORED, suspect="x"), artifact(0)], {"restored_age"}),
         ([artifact(2, RESTORED), artifact(1)], set()),
     ],
 )
@@ -72,6 +74,10 @@ def test_what_nobody_knows_is_unmeasured(artifacts: list[Artifact], unknown: set
     found = measures_of(artifacts, 0, NOW)
     assert {name for name, value in found.items() if isinstance(value, Unmeasured)} == unknown
     assert all(value.reason for value in found.values() if isinstance(value, Unmeasured))
+
+
+def test_with_no_earlier_one_a_change_of_size_is_not_judged() -> None:
+    assert [measures_of(there, 0, NOW)["size_change_percent"] is SKIPPED for there in ([], [artifact(1)], [artifact(2), artifact(1)])] == [True, True, False]
 
 
 def test_nothing_at_all() -> None:

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup_types import Entry
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.catalog import (
-    LARGEST_NOTE, LEVELS, Artifact, Place, instant_of, new_id, newest_good, note_name, read_catalog, select,
+    LARGEST_NOTE,
+    LEVELS,
+    Artifact,
+    Place,
+    instant_of,
+    new_id,
+    newest_good,
+    note_name,
+    read_catalog,
+    select,
 )
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, NotThere, RunbookError
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.manifest import canonical, digest_of
@@ -100,7 +109,8 @@ def test_nothing_and_one(shelf: Shelf) -> None:
     assert artifact.manifest_sha256 == digest and set(artifact.stored) == {f"{name_of(20)}.data.sqlite.zst", f"{name_of(20)}.manifest.json"}
     assert artifact.size_bytes == 4 + len(canonical(manifest_of(20)))
     assert artifact.summary() == {
-        "id": name_of(20), "state": "good", "level": "", "taken_at": "2026-11-20T12:00:00Z", "size_bytes": artifact.size_bytes, "restored_at": None, "class": "c",
+        "id": name_of(20), "state": "good", "level": "", "taken_at": "2026-11-20T12:00:00Z", "size_bytes": artifact.size_bytes, "restored_at": None,
+        "class": "c",
         "host": "db1", "plain_bytes": 10, "totals": {"objects": 0}, "holds": [], "pins": [], "problem": "", "manifest_sha256": digest,
     }  # fmt: skip
 
@@ -119,7 +129,8 @@ def test_data_without_a_manifest_is_no_backup(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", canonical(manifest_of(20))[:-30], canonical(manifest_of(21)), canonical(manifest_of(20, taken_at="soon")), canonical({"format": 2})]
+    "body",
+    [b"", b"{", b"[]", canonical(manifest_of(20))[:-30], canonical(manifest_of(21)), canonical(manifest_of(20, taken_at="soon")), canonical({"format": 2})]
 )  # fmt: skip
 def test_a_manifest_that_cannot_be_read_is_corrupt_and_nothing_else_suffers(body: bytes, shelf: Shelf) -> None:
     shelf.put(19)
@@ -274,7 +285,8 @@ ALL = some((10, "good"), (11, "restored"), (12, "good"), (13, "suspect"), (14, "
 
 @pytest.mark.parametrize(
     ("wanted", "day"),
-    [("latest", 12), ("latest_restored", 11), ("2026-11-12T12:00:00Z", 12), ("2026-11-12T11:59:59Z", 11), ("2026-11-30T00:00:00Z", 12), ("2026-11-10T13:00:00+01:00", 10)],
+    [("latest", 12), ("latest_restored", 11), ("2026-11-12T12:00:00Z", 12), ("2026-11-12T11:59:59Z", 11),
+     ("2026-11-30T00:00:00Z", 12), ("2026-11-10T13:00:00+01:00", 10)],
 )  # fmt: skip
 def test_which_one_is_meant(wanted: str, day: int) -> None:
     assert select(ALL, wanted, NOON).id == name_of(day)

@@ -644,8 +644,7 @@ def kept_for_their_own_sake(artifacts: Sequence[Candidate], policy: Policy, now:
         kept.add(found.id)
     if policy.within and proven:
         edge = proven[0].taken_at - policy.within
-        kept |= {found.id for found in newest_first if found.taken_at > edge} | {found.id for found in proven if found.taken_at <= edge and
-                 not any(other.taken_at <= edge for other in proven[: proven.index(found)])}  # fmt: skip
+        kept |= {found.id for found in newest_first if found.taken_at > edge} | {found.id for found in [one for one in proven if one.taken_at <= edge][:1]}
     return kept
 
 

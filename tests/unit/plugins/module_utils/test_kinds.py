@@ -18,6 +18,7 @@ from ansible_collections.tradeops.runbook.plugins.doc_fragments.checks import Mo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import parse_limits
 from ansible_collections.tradeops.runbook.plugins.module_utils._module import kinds
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.kinds import CHECKS, CONNECTIONS, KINDS
+from ansible_collections.tradeops.runbook.tests.support.children import environment
 
 UNITS = {"s", "B", "percent", "count", "boolean", "text", "list", "number", "timestamp"}
 OPTION = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
@@ -152,7 +153,7 @@ def test_a_driver_is_loaded_when_it_is_asked_for() -> None:
 from {name}._module.kinds import KINDS
 loaded = lambda: sorted(item.rpartition(".")[2] for item in sys.modules if item.startswith("{name}._drivers."))
 before = loaded(); KINDS["host"].driver(); print(before, loaded())"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(map(str, sys.path))}, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment(), timeout=60)
     assert run.stdout.strip() == "[] ['host']"
     source = Path(kinds.__file__).read_text(encoding="utf-8")
     assert {f"    from .._drivers import {kind}\n" in source for kind in KINDS} == {True}

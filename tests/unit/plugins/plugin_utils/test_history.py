@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import Hi
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_queries import HostPlace, Wanted
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_schema import MIGRATIONS
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places, make_key
+from ansible_collections.tradeops.runbook.tests.support.children import environment
 
 from .recorded import KEY, START, check, checks, ended, hosts, lay_down, raising, run_id, seal, started, step
 
@@ -213,10 +213,9 @@ with History(places(sys.argv[1])) as history:
 
 def test_eight_writers_make_one_chain(where: Places) -> None:
     paths = [lay_down(where, run_id(number), [started(run_id=run_id(number)), ended()]) for number in range(1, 33)]
-    root = Path(history_module.__file__).parents[5]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *sys.path]), "RUNBOOK_HISTORY_URL": where.url}
+    given = environment(RUNBOOK_HISTORY_URL=where.url)
     processes = [
-        subprocess.Popen([sys.executable, "-c", SEALER, str(where.history), *map(str, paths[number::8])], stdin=subprocess.PIPE, env=environment)
+        subprocess.Popen([sys.executable, "-c", SEALER, str(where.history), *map(str, paths[number::8])], stdin=subprocess.PIPE, env=given)
         for number in range(8)
     ]
     for process in processes:

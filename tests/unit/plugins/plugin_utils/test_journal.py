@@ -21,6 +21,7 @@ import pytest
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import Chain, Event
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import journal
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import JournalFile, extend, is_alive, quarantine, read, run_id_of, shelve
+from ansible_collections.tradeops.runbook.tests.support.children import environment
 
 from .recorded import chained, run_id, started, step
 
@@ -117,9 +118,7 @@ if os.fork() == 0:
     print(os.getpid(), flush=True)
 time.sleep(60)
 """
-    root = Path(journal.__file__).parents[5]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment())
     assert parent.stdout
     child = int(parent.stdout.readline())
     path = tmp_path / f"{RUN}.jsonl"
@@ -145,9 +144,7 @@ kept = [JournalFile(Path({str(folder)!r}), f"20261120T021600Z-{{number:08x}}") f
 print("done", flush=True)
 sys.stdin.read()
 """
-    root = Path(journal.__file__).parents[5]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
     assert process.stdout and process.stdin
 
     def look() -> None:

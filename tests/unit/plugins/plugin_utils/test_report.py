@@ -24,6 +24,7 @@ import pytest
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import charts, report
+from ansible_collections.tradeops.runbook.tests.support.children import environment
 from ansible_collections.tradeops.runbook.tests.unit.plugins.plugin_utils.report_views import (
     RUN, Page, make_check, make_host, make_limit, make_log, make_points, make_series, make_view,
 )  # fmt: skip
@@ -365,9 +366,8 @@ report.write_report(json.load(sys.stdin), None, {}, sys.argv[1])
 
 @pytest.mark.parametrize("turn", range(1, 8))
 def test_a_killed_writer_leaves_whole_files_and_the_next_one_tidies_up(tmp_path: Path, before: dict[Path, bytes], turn: int) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(report.__file__).parents[5])}
     argv = [sys.executable, "-c", DYING, str(tmp_path), str(turn)]
-    ended = subprocess.run(argv, input=json.dumps(make_view(user="somebody else")), text=True, env=environment, timeout=60, check=False)
+    ended = subprocess.run(argv, input=json.dumps(make_view(user="somebody else")), text=True, env=environment(), timeout=60, check=False)
     assert ended.returncode == -signal.SIGKILL
     names = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".report-")}
     assert names == {f"{RUN}.html", f"{RUN}.json"}

@@ -28,6 +28,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Deadline
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._child_process import Child, Command, Host, Patience
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._docker_exec import Container, ContainerChild
+from ansible_collections.tradeops.runbook.tests.support.children import environment
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.drivers.engine import Engine
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
@@ -190,8 +191,7 @@ time.sleep(60)
 def test_it_ends_when_we_are_killed(where: str, engine: Engine) -> None:
     package = Command.__module__.rpartition("._drivers")[0]
     code = OWNER.format(package=package, sleeper=SLEEPER, environment=ENVIRONMENT)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, "-c", code, where], stdout=subprocess.PIPE, env=environment) as owner:
+    with subprocess.Popen([sys.executable, "-c", code, where], stdout=subprocess.PIPE, env=environment()) as owner:
         assert owner.stdout
         pid = int(owner.stdout.readline())
         assert not gone(pid)

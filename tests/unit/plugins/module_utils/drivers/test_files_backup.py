@@ -27,7 +27,6 @@ from hypothesis import given
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import (
     Busy,
-    Exists,
     InvalidInput,
     NoSpace,
     Refused,
@@ -38,7 +37,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _tree_content, files_backup
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.files_backup import Source
 
-from .files_trees import ACL, RICH, ROOT, TREES, File, Folder, Link, Same, backed_up, context, deep, has_xattrs, look, manifest, mount, plant, staged
+from .files_trees import ACL, RICH, ROOT, TREES, File, Folder, Link, backed_up, context, has_xattrs, look, mount, plant, staged
 from .files_trees import target, text, tmpfs, with_mounts
 
 as_root = pytest.mark.skipif(not ROOT, reason="needs root")
@@ -131,7 +130,8 @@ def test_holes_may_be_anywhere_and_are_the_same_as_zeros(tmp_path: Path) -> None
     """However a file system rounds holes, the digest stays; and no two contents of one size share theirs."""
     block = 65_536
     contents = [
-        bytes(block * 3), b"x" + bytes(block * 3 - 1), bytes(block) + b"x" * block + bytes(block), bytes(block * 2) + b"x" * block, b"x" * block + bytes(block * 2),
+        bytes(block * 3), b"x" + bytes(block * 3 - 1), bytes(block) + b"x" * block + bytes(block), bytes(block * 2) + b"x" * block,
+        b"x" * block + bytes(block * 2),
         b"x" * block * 2 + bytes(block), bytes(100) + b"x" * (block * 3 - 100), b"x" * block * 3,
     ]  # fmt: skip
     digests = []
@@ -303,7 +303,10 @@ def test_devices_sockets_and_fifos_are_left_out_and_listed(tmp_path: Path) -> No
 
 
 def test_unreadable_files_make_it_suspect(tmp_path: Path, as_nobody: Callable[[Callable[[], Any]], Any]) -> None:
-    plant(tmp_path / "live", Folder({b"a": text("x"), b"closed": Folder({b"in": text("x")}, mode=0o700 if ROOT else 0o000), b"b": text("x", mode=0o600 if ROOT else 0o000)}))
+    plant(
+        tmp_path / "live",
+        Folder({b"a": text("x"), b"closed": Folder({b"in": text("x")}, mode=0o700 if ROOT else 0o000), b"b": text("x", mode=0o600 if ROOT else 0o000)}),
+    )
     archive, taken = as_nobody(lambda: backed_up(tmp_path / "live"))
     assert names_in(archive) == [".", "a"] and taken.inventory.totals["unreadable"] == 2
     assert taken.suspect == "2 could not be read: b, closed"
@@ -634,9 +637,7 @@ def test_a_path_that_is_not_in_the_archive(root: Path) -> None:
         assert os.listdir(root.parent) == ["live"]
 
 
-@pytest.mark.parametrize(
-    ("root", "exists"), [("{}/live", True), ("{}/missing", False), ("{}/missing/below", False)]
-)
+@pytest.mark.parametrize(("root", "exists"), [("{}/live", True), ("{}/missing", False), ("{}/missing/below", False)])
 def test_the_identity_of_a_target(root: str, exists: bool, tmp_path: Path) -> None:
     plant(tmp_path / "live", RICH)
     found = target(root.format(tmp_path)).identity()

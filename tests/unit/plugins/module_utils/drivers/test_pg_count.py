@@ -32,7 +32,9 @@ class Session:
 
 
 def counted(sequences: tuple[list[Any], list[Any]], relations: list[Any], rows: list[Any], checksums: bool = False) -> tuple[Inventory, list[str]]:
-    session = Session(sequences[0], sequences[1], relations, [["extension x", "1.0"]], [{"tables": 2}], [{"encoding": "UTF8"}], rows, [["large objects", 0, None]])
+    session = Session(
+        sequences[0], sequences[1], relations, [["extension x", "1.0"]], [{"tables": 2}], [{"encoding": "UTF8"}], rows, [["large objects", 0, None]]
+    )
     count = Count(session, checksums)  # type: ignore[arg-type]
     count.send()
     assert session.sent == (7 if checksums else 6)

@@ -133,4 +133,4 @@ def test_a_manifest_cannot_bring_statements(wrong: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_creating(more: dict[str, Any], version: int, end: str) -> None:
     statement = sql.create("n", {**FIGURES, **more}, version)
-    assert statement == f"CREATE DATABASE \"n\" TEMPLATE = template0 OWNER = \"o'w\" ENCODING = 'UTF8' {end}"
+    assert statement == f'CREATE DATABASE "n" TEMPLATE = template0 OWNER = "o\'w" ENCODING = \'UTF8\' {end}'

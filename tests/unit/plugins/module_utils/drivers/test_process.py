@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, RunbookError, VerifyFailed
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Probe, Unmeasured
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _proc, process
+from ansible_collections.tradeops.runbook.tests.support.children import environment
 
 SLEEP = "import sys, time; print(flush=True); time.sleep(60)"
 BUSY = "print(flush=True)\nwhile True: pass"
@@ -111,9 +112,8 @@ def test_neither_ansible_nor_what_started_it_counts(marker: str) -> None:
         "from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import process\n"
         f"print(process.measure({{'pattern': '{marker}'}}, Probe(Deadline(9, time.monotonic), time.time()))['count'])\n"
     )
-    root = next(path for path in sys.path if (Path(path) / "ansible_collections/tradeops/runbook/plugins").is_dir())
     argv = ["/bin/sh", "-c", '"$@"; exit $?', marker, *python(code, marker)]
-    assert subprocess.run(argv, env={**os.environ, "PYTHONPATH": root}, capture_output=True, check=True, timeout=20).stdout == b"0\n"
+    assert subprocess.run(argv, env=environment(), capture_output=True, check=True, timeout=20).stdout == b"0\n"
 
 
 def test_a_pid_file(start: Any, marker: str, tmp_path: Path, probe: Probe) -> None:

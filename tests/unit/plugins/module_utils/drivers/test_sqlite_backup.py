@@ -23,11 +23,20 @@ from typing import Any
 import pytest
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup_types import Context, Taken
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import Busy, InvalidInput, NoSpace, RunbookError, TimedOut, Unreachable, VerifyFailed
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import (
+    Busy,
+    InvalidInput,
+    NoSpace,
+    RunbookError,
+    TimedOut,
+    Unreachable,
+    VerifyFailed,
+)
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Deadline
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import sqlite_backup
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._sqlite_tables import NotADatabase
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.sqlite_backup import Source
+from ansible_collections.tradeops.runbook.tests.support.children import environment
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.backups import book, files, fill, hidden
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import Fault, mounted, needs_strace, tmpfs
 
@@ -375,7 +384,12 @@ def test_names_and_tables_of_all_sorts(path: Path, tmp_path: Path) -> None:
     assert (inventory.objects["table flat"], inventory.objects["table words"]) == ({"rows": 40}, {"rows": 1})
     assert inventory.objects["database"] == {"user_version": 0, "application_id": 99}
     tables = len([name for name in inventory.objects if name.startswith("table ")])
-    assert {name: inventory.totals[name] for name in ("objects", "indexes", "triggers", "views")} == {"objects": tables, "indexes": 1, "triggers": 1, "views": 1}
+    assert {name: inventory.totals[name] for name in ("objects", "indexes", "triggers", "views")} == {
+        "objects": tables,
+        "indexes": 1,
+        "triggers": 1,
+        "views": 1,
+    }
     assert inventory.totals["rows"] == sum(figures.get("rows", 0) for figures in inventory.objects.values())
     assert "table sqlite_sequence" not in inventory.objects
 
@@ -453,7 +467,10 @@ for name in sys.argv[1:]:
 print("ready", flush=True)
 sys.stdin.read()"""
     names = {"living": ["1", "2"], "dead": ["3", "4"]}
-    children = {who: subprocess.Popen([sys.executable, "-c", code, *tags], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for who, tags in names.items()}
+    children = {
+        who: subprocess.Popen([sys.executable, "-c", code, *tags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
+        for who, tags in names.items()
+    }
     (path.parent / ".orders.db.backup-5").touch()
     (path.parent / ".orders.db.backup-6").symlink_to(path)
     os.mkfifo(path.parent / ".orders.db.backup-7")

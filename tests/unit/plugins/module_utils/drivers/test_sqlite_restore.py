@@ -125,7 +125,7 @@ def test_what_is_staged_can_be_counted_and_asked(path: Path, backup: bytes) -> N
     assert made.ask("with recursive n(x) as (select 1 union all select x + 1 from n where x < 9) select sum(x) from n") == 45
     assert made.ask("select value from json_each('[7]')") == 7
     assert made.ask("select 1 where 0") is None
-    assert {mode for mode in (stat.S_IMODE(name.stat().st_mode) for name in path.parent.glob(".*"))} == {0o600}
+    assert {stat.S_IMODE(name.stat().st_mode) for name in path.parent.glob(".*")} == {0o600}
     made.discard()
     made.discard()
     assert files(path.parent) == before and hidden(path.parent) == []
@@ -133,7 +133,8 @@ def test_what_is_staged_can_be_counted_and_asked(path: Path, backup: bytes) -> N
 
 @pytest.mark.parametrize(
     "query",
-    ["delete from credits", "create table x (y)", "select", "select nothing from credits", "attach database '{}' as x", "vacuum into '{}'", "select 1; select 2",
+    ["delete from credits", "create table x (y)", "select", "select nothing from credits", "attach database '{}' as x",
+     "vacuum into '{}'", "select 1; select 2",
      "pragma writable_schema = on", "begin"],
 )  # fmt: skip
 def test_a_query_only_reads(query: str, path: Path, backup: bytes, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import pytest
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import Busy, InvalidInput, NoSpace, RunbookError, VerifyFailed
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.lease import Claim
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.state import State, moment
+from ansible_collections.tradeops.runbook.tests.support.children import environment
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import mounted, needs_strace, sweep, tmpfs, traced
 
 CLAIM = Claim("deploy", "run-1", "a release", 60.0)
@@ -47,7 +48,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.state im
 with State({str(folder)!r}).locked(Claim("deploy", "run-0", "a long work", {seconds!r})):
     print("ready", flush=True)
     sys.stdin.read()"""
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()) as child:
         assert child.stdout is not None and child.stdout.readline() == b"ready\n"
         yield child
         child.kill()
@@ -107,7 +108,9 @@ except Busy as error:
     sys.stdin.readline()"""
     with ExitStack() as stack:
         children = [
-            stack.enter_context(subprocess.Popen([sys.executable, "-c", code, f"run-{number}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            stack.enter_context(
+                subprocess.Popen([sys.executable, "-c", code, f"run-{number}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
+            )
             for number in range(8)
         ]
         streams = [(child.stdin, child.stdout) for child in children if child.stdin and child.stdout]

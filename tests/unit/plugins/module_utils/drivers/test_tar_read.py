@@ -298,7 +298,13 @@ def test_attributes_of_the_kernel_are_not_restored(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [(number(5, 12), b"hello"), (b"     5\0     ", b"hello"), (b"000000000005", b"hello"), (b"\x80" + bytes(10) + b"\5", b"hello"), (b"5" + b" " * 11, b"hello")],
+    [
+        (number(5, 12), b"hello"),
+        (b"     5\0     ", b"hello"),
+        (b"000000000005", b"hello"),
+        (b"\x80" + bytes(10) + b"\5", b"hello"),
+        (b"5" + b" " * 11, b"hello"),
+    ],
 )
 def test_spellings_of_a_number(size: bytes, expected: bytes, tmp_path: Path) -> None:
     copy = extracted(tmp_path, block(b"a", body=b"hello", size=size) + END)
@@ -314,8 +320,9 @@ def test_names_that_only_differ_in_case_or_form_are_two(names: tuple[str, str], 
 def valid() -> bytes:
     """A small archive with a member of each kind."""
     return (
-        block(b"./", b"5", mode=number(0o755, 8)) + block(b"d/", b"5", mode=number(0o755, 8)) + pax((b"path", b"d/long"), (b"mtime", b"1.5")) + block(b"x", body=b"y" * 700)
-        + block(b"l", b"2", link=b"d/long") + block(b"h", b"1", link=b"d/long") + with_holes(lines(2, 0, 512, 1_000_000, 0, data=b"z" * 512)) + END
+        block(b"./", b"5", mode=number(0o755, 8)) + block(b"d/", b"5", mode=number(0o755, 8)) + pax((b"path", b"d/long"), (b"mtime", b"1.5"))
+        + block(b"x", body=b"y" * 700) + block(b"l", b"2", link=b"d/long") + block(b"h", b"1", link=b"d/long")
+        + with_holes(lines(2, 0, 512, 1_000_000, 0, data=b"z" * 512)) + END
     )  # fmt: skip
 
 
