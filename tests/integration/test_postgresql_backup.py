@@ -832,7 +832,7 @@ def test_applications_that_come_back_at_once(server: Server, make: Make) -> None
     live = server.sql("postgres", number)
     with impatient(server):
         target = restored(given, backup)
-        assert "runbook (psql)" in target.identity().in_use
+        until(lambda: "runbook (psql)" in target.identity().in_use)  # each is gone for a moment
         swapped = target.swap()
         assert server.sql("postgres", number) != live
         kept = server.sql(f"shop_before_{TAG}", "select count(*) from t")
