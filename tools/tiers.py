@@ -76,6 +76,7 @@ def lanes(cores: list[str]) -> list[list[Tier]]:
         tier("unit", main_core),
         tier("unit-nodes", main_core, "unit", "nodes"),
         tier("integration", main_core, "pytest", "integration"),
+        tier("faults", main_core, "pytest", "faults"),
     ]
     for core in others:
         code += [tier("unit", core), tier("integration", core, "pytest", "integration")]

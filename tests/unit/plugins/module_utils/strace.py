@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Work in a child process whose system calls strace(1) counts, lets fail, or turns into its death.
 
-``RUNBOOK_SWEEP=all`` tries every position of a sweep, else the first, the middle and the last one of each system call are tried.
+``SWEEP=all`` tries every position of a sweep, else the first, the middle and the last one of each system call are tried.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-EVERYTHING = os.environ.get("RUNBOOK_SWEEP") == "all"
+EVERYTHING = os.environ.get("SWEEP") == "all"
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 _PR_SET_PTRACER = 0x59616D61
