@@ -11,7 +11,8 @@ module: preflight_info
 short_description: Look at a managed node before anything runs there
 version_added: 0.1.0
 description:
-  - Says which Python runs the modules, which Python libraries are missing, and how far the clock is from that of the controller.
+  - Says which Python runs the modules, which Python libraries are missing, how far the clock is from that of the controller,
+    and whether work of an earlier run was interrupted there.
 author:
   - tradeops.runbook contributors (@tradeops)
 options:
@@ -27,6 +28,9 @@ options:
     description: Seconds the clock may differ before that is a warning. The time the task takes to start is part of the difference.
     type: int
     default: 30
+  state_dir:
+    description: Folder on the host with what acting modules have begun. Without it, or when only another user may look, it is not looked at.
+    type: path
 attributes:
   check_mode:
     description: Can run in check mode and gives the same result.
@@ -79,6 +83,7 @@ def main() -> None:
             "libraries": {"type": "list", "elements": "str", "default": []},
             "controller_time": {"type": "str"},
             "clock_seconds": {"type": "int", "default": 30},
+            "state_dir": {"type": "path"},
         },
         supports_check_mode=True,
     )

@@ -34,7 +34,7 @@ PURE_OF_SYS = {"float_info", "maxsize"}
 IMPURE_NAMES = {"open", "input", "print", "exec", "eval", "compile", "__import__", "breakpoint"}
 CLOCKS = {"now", "utcnow", "today"}
 
-REGISTRIES = ("kinds.py", "backup_kinds.py")
+REGISTRIES = ("kinds.py", "backup_kinds.py", "host_state.py")
 
 CONTROLLER = ("callback", "action", "lookup", "filter", "plugin_utils")
 

@@ -114,6 +114,27 @@ class State:
         found = {name: self.intent(name) for name in names}
         return {name: body for name, body in found.items() if body is not None}
 
+    def interrupted(self) -> dict[str, dict[str, Any]]:
+        """What was begun, is not over, and has nobody at work on it: nobody holds the ``lease`` that its intent names."""
+        return {name: body for name, body in self.intents().items() if not self._worked_on(str(body.get("lease", "")))}
+
+    def _worked_on(self, lease: str) -> bool:
+        if not _NAME.fullmatch(lease):
+            return False
+        path = f"{self._file('lease', lease)}.lock"
+        with disk_errors(path):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return False
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(descriptor)
+        return False
+
 
 def _over(known: Lease) -> Lease | None:
     """Of a lock that another process had: we hold the flock, so it is dead."""

@@ -62,13 +62,6 @@ def codec(level: int = 1) -> Codec:
     return found
 
 
-def state_of(folder: str) -> Any:
-    """Leases and intents of this host."""
-    from .._drivers.state import State
-
-    return State(folder)
-
-
 @dataclass(frozen=True)
 class BackupKind:
     """What a kind needs to be read and to be restored into; ``scratch`` are the options that only a look at a restored copy takes."""

@@ -22,7 +22,8 @@ from .._core.proof import Bench, invariants_of
 from .._core.restore import Steps, Wish, confirm, describe, estimate_seconds, plan_restore, restore
 from .._core.times import rfc3339
 from .backup import deadline_of, existing, place_of
-from .backup_kinds import codec, repository_of, source_of, state_of, target_of
+from .backup_kinds import codec, repository_of, source_of, target_of
+from .host_state import state_of
 from .progress import Progress
 
 
@@ -70,6 +71,7 @@ class _Restore:
         """What was done. What was begun is on disk before, and what can be undone as soon as it was done."""
         intent = {
             "run_id": self._params["run_id"], "place": self.identity.place, "artifact": self.artifact.id, "tag": self.tag, "begun_at": rfc3339(self._now),
+            "lease": _claim_name(self.identity.place),
         }  # fmt: skip
         name = _intent_name(self.tag)
 
@@ -109,8 +111,11 @@ def _intent_name(tag: str) -> str:
 
 
 def _claim(params: Mapping[str, Any], place: str, reason: str) -> Claim:
-    name = f"restore-{hashlib.sha256(place.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
-    return Claim(name, params["run_id"], reason, params["timeout_seconds"])
+    return Claim(_claim_name(place), params["run_id"], reason, params["timeout_seconds"])
+
+
+def _claim_name(place: str) -> str:
+    return f"restore-{hashlib.sha256(place.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
 
 
 def _place_from(place: Place, given: Mapping[str, Any] | None) -> Place:

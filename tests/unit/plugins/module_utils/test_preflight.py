@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.lease import Claim
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import rfc3339
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.state import State
 from ansible_collections.tradeops.runbook.plugins.module_utils._module import preflight
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.preflight import look
 
@@ -76,3 +80,34 @@ def test_findings_look_like_checks() -> None:
     keys = "name kind status severity message hint measures units limits notes muted for_seconds duration_seconds attempts"
     for check in found(["json"], rfc3339(NOW))["checks"]:
         assert set(check) == set(keys.split()) and check["kind"] == "preflight"
+
+
+def interrupted(folder: Path) -> list[dict[str, Any]]:
+    result = look({"libraries": [], "controller_time": None, "clock_seconds": 5, "state_dir": str(folder)})
+    return [check for check in result["checks"] if check["name"] == "interrupted work"]
+
+
+BEGUN = {"place": "/srv/orders.db", "run_id": "run-1", "tag": "20261120T021500Z-7f3a9c1e", "begun_at": "2026-11-20T02:15:00Z", "lease": "restore-0a1b"}
+
+
+def test_work_that_was_interrupted_is_named(tmp_path: Path) -> None:
+    assert [check["status"] for check in interrupted(tmp_path / "none")] == ["ok"]
+    state = State(str(tmp_path))
+    state.begin("restore-x", BEGUN)
+    [check] = interrupted(tmp_path)
+    assert (check["status"], check["severity"]) == ("warning", "P2") and "-e restore_undo=20261120T021500Z-7f3a9c1e" in check["hint"]
+    assert check["measures"] == {"begun": "restore-x of /srv/orders.db since 2026-11-20T02:15:00Z (run run-1)"}
+    with state.locked(Claim("restore-0a1b", "run-2", "restoring", 60.0)):
+        assert [check["status"] for check in interrupted(tmp_path)] == ["ok"], "somebody is at work on it"
+    assert [check["status"] for check in interrupted(tmp_path)] == ["warning"]
+    (tmp_path / "intents/restore-x.json").write_text("{", encoding="ascii")
+    [check] = interrupted(tmp_path)
+    assert check["status"] == "warning" and "cannot be read" in check["measures"]["begun"]
+    (tmp_path / "intents/restore-x.json").unlink()
+    assert [check["status"] for check in interrupted(tmp_path)] == ["ok"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_what_only_root_may_see_is_not_judged(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0)
+    assert interrupted(tmp_path / "state") == []
