@@ -72,6 +72,7 @@ options:
           one_file_system: {description: Leave out what is mounted below it., type: bool, default: true}
           require_mount: {description: Refuse when nothing is mounted at the root., type: bool, default: false}
           preserve_owner: {description: "Restore owners and groups by number, when run as root.", type: bool, default: true}
+          keep_special_modes: {description: "Restore the setuid, setgid and sticky bits, too.", type: bool, default: false}
           min_files: {description: Fewer files than this are a failure., type: int, default: 1}
           scratch_dir: {description: Folder for the copy that a verification restores. The default is the folder of the root., type: path}
       postgresql:
@@ -93,6 +94,7 @@ options:
           container_user: {description: User in the container., type: str, default: postgres}
           bin_dir: {description: Folder of the client programs. The default is the newest that fits the server., type: path}
           lock_timeout_seconds: {description: How long to wait for a table that is locked., type: int, default: 60}
+          stall_timeout_seconds: {description: How long a copy may stand still., type: float, default: 300.0}
           globals: {description: "Keep roles and tablespaces beside the data.", type: bool, default: true}
           checksums: {description: "Digest the rows of every table, too, when counting them.", type: bool, default: false}
           max_replica_lag_seconds: {description: Refuse a standby that is further behind., type: float}

@@ -277,7 +277,7 @@ def test_a_backup_of_sqlite(tmp_path: Path, table: list[str]) -> None:
         f"## A backup of an SQLite database of {database.stat().st_size / 1e9:.2f} GB in WAL mode, while two others write 500 times a second", "",
         "| Goal | Seen |", "|---|---:|",
         f"| at most 0.9 of the wall time of `VACUUM INTO` | {ratio(found, 'wall', 'ours', 'vacuum into'):.2f} |",
-        f"| no write takes longer than 250 ms meanwhile | {1000 * median(longest):.0f} ms |",
+        f"| no write takes longer than 250 ms meanwhile | {1000 * max(longest):.0f} ms |",
         f"| memory | {max(ours.said('backup')['memory']):.0f} MiB |",
         f"| sound copies, made by `cp` | {sound} of 8 |", "",
     ]  # fmt: skip
