@@ -26,7 +26,7 @@ integration: ## Real ansible-playbook runs against servers on loopback
 	@tools/pytest integration
 
 faults: ## Every position of every fault; tables go to docs/evidence/
-	@SWEEP=all tools/pytest faults
+	@tools/faults
 
 molecule: ## Scenarios on Debian 11, 12 and 13 nodes in Docker
 	@tools/molecule

@@ -18,7 +18,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,31 +26,11 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.proof impor
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._directory import Directory
 from ansible_collections.tradeops.runbook.plugins.module_utils._module import prune as prune_module
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore import bring_back
-from ansible_collections.tradeops.runbook.tests.faults.conftest import EVERYTHING, evidence
-from ansible_collections.tradeops.runbook.tests.support.backup_sites import RANDOM, FilesSite, PostgresqlSite, Site, SqliteSite
-from ansible_collections.tradeops.runbook.tests.support.postgresql import Server, programs
+from ansible_collections.tradeops.runbook.tests.faults.conftest import EVERYTHING, evidence, whole
+from ansible_collections.tradeops.runbook.tests.support.backup_sites import RANDOM, Site
 
 FLIPS, ROUND_TRIPS, KILLS, SIZES = (1000, 20, 20, 24) if EVERYTHING else (20, 2, 3, 6)
 DAY = 86400.0
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    if programs() is None:
-        pytest.fail("PostgreSQL is not installed (Debian package postgresql)")
-    found = Server()
-    found.start()
-    try:
-        yield found
-    finally:
-        found.remove()
-
-
-@pytest.fixture(params=["sqlite", "files", "postgresql"])
-def site(request: pytest.FixtureRequest, tmp_path: Path, server: Server) -> Site:
-    if request.param == "postgresql":
-        return PostgresqlSite(tmp_path, server)
-    return SqliteSite(tmp_path) if request.param == "sqlite" else FilesSite(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -88,13 +67,6 @@ def killed(work: Callable[[], Any], seconds: float) -> bool:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return True
-
-
-def whole(site: Site) -> None:
-    """Whatever looks like a good backup is one."""
-    for artifact in site.artifacts():
-        if artifact.manifest is not None:
-            prove_readable(artifact, site.bench())
 
 
 def test_round_trips(site: Site, note: Note) -> None:

@@ -149,7 +149,7 @@ def test_a_malformed_inventory_stops_the_run(daily: Callable[..., PlaybookRun], 
 
 def test_checks_that_are_no_list_are_refused(daily: Callable[..., PlaybookRun], tmp_path: Path) -> None:
     run = daily(variables(tmp_path, health_checks_wrong={"name": "x"}))
-    assert run.rc == 2 and "must be a list of checks" in flat(run)
+    assert run.rc == 2 and "health_checks must be a list" in flat(run)
 
 
 def test_five_hundred_checks_are_all_reported(daily: Callable[..., PlaybookRun], service: Service, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .checks import merge
+from .checks import merge_by_name, merge_mappings
 from .errors import InvalidInput, did_you_mean
 from .keep_rules import Policy
 from .limits import parse_limits
+from .proof import invariants_of
 from .times import rfc3339
 from .units import parse_duration
 from .verdict import judge_measures, summarize
@@ -22,13 +23,16 @@ KEYS: dict[str, Any] = {
 }  # fmt: skip
 """What an entry may say, with its defaults. Durations are texts with a unit."""
 
+_KINDS = ("source", "repository", "scratch")
+"""What has its kind as the only key."""
+
 UNITS = {"duration": "s", "rpo": "s", "rto": "s", "size": "B", "freed": "B", "removed": "count", "objects": "count"}
 
 
 def compile_sources(lists: Iterable[Sequence[Mapping[str, Any]]], repository: Any, keep: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One entry per source with every key, durations in seconds (``rpo_seconds``, ...). Raises InvalidInput that lists every mistake."""
     found, errors = [], []
-    for index, entry in enumerate(merge(lists)):
+    for index, entry in enumerate(merge_by_name(lists, "backup_sources", _both)):
         try:
             found.append(_complete(entry, repository, keep))
         except InvalidInput as error:
@@ -38,18 +42,43 @@ def compile_sources(lists: Iterable[Sequence[Mapping[str, Any]]], repository: An
     return found
 
 
+def _both(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """A source, a repository or a scratch of another kind replaces the earlier one."""
+    same = {key: value for key, value in earlier.items() if not (key in _KINDS and later.get(key) and set(later[key]) != set(value or ()))}
+    return merge_mappings(same, later)
+
+
 def _complete(entry: Mapping[str, Any], repository: Any, keep: Mapping[str, Any]) -> dict[str, Any]:
     for key in entry:
         if key not in KEYS:
             raise InvalidInput(f'unknown key "{key}"{did_you_mean(key, KEYS)}', f"keys are {', '.join(KEYS)}")
     whole = {**KEYS, **entry, "repository": entry.get("repository") or repository}
-    for key in ("source", "repository"):
+    for key in _KINDS if whole["scratch"] is not None else _KINDS[:2]:
         if not isinstance(whole[key], Mapping) or len(whole[key]) != 1:
             raise InvalidInput(f"{key} must have its kind as the only key", "as in source: {sqlite: {path: /path/to/database}}")
     policy = {**keep, **(entry.get("keep") or {})}
-    Policy.parse(policy, "keep")
-    durations = {f"{key}_seconds": parse_duration(whole[key]) if whole[key] is not None else None for key in ("rpo", "rto", "fresh", "timeout")}
+    _check_values(whole, Policy.parse(policy, "keep"))
+    durations = {f"{key}_seconds": _seconds(key, whole[key]) for key in ("rpo", "rto", "fresh", "timeout")}
     return {**whole, "kind": next(iter(whole["source"])), "keep": policy, **durations}
+
+
+def _check_values(whole: Mapping[str, Any], policy: Policy) -> None:
+    if whole["class"] and whole["class"] not in policy.classes:
+        known = f"classes are {', '.join(policy.classes)}" if policy.classes else "keep.classes has none"
+        raise InvalidInput(f'class: "{whole["class"]}" has no rule in keep.classes', known)
+    for key in ("min_objects", "max_shrink_percent"):
+        if isinstance(whole[key], bool) or not isinstance(whole[key], (int, float)) or whole[key] < 0:
+            raise InvalidInput(f'{key}: "{whole[key]}" is not a number from 0 on')
+    if isinstance(whole["invariants"], (str, Mapping)) or not isinstance(whole["invariants"], Sequence):
+        raise InvalidInput("invariants must be a list of {name, query, limits}")
+    invariants_of(whole["invariants"])
+
+
+def _seconds(key: str, given: Any) -> float | None:
+    try:
+        return None if given is None else parse_duration(given)
+    except InvalidInput as error:
+        raise InvalidInput(f"{key}: {error.message}", error.hint) from None
 
 
 def judge_sources(results: Sequence[Mapping[str, Any]], sources: Mapping[str, Mapping[str, Any]], now: float) -> dict[str, Any]:
@@ -67,7 +96,7 @@ def _check(result: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, An
         "removed": len(result["plan"]) if "freed_bytes" in result else None,
     }  # fmt: skip
     measures = {name: value for name, value in measures.items() if value is not None}
-    limits = {name: {"critical": f"> {source[f'{name}_seconds']} s"} for name in ("rto", "rpo") if name in measures and source[f"{name}_seconds"]}
+    limits = {name: {"critical": f"> {source[name]}"} for name in ("rto", "rpo") if name in measures and source[f"{name}_seconds"]}
     judged = judge_measures(measures, UNITS, parse_limits(limits, UNITS), {})
     failed = result.get("outcome", "failed") not in ("ok", "warn")
     if failed:

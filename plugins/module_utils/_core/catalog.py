@@ -156,7 +156,12 @@ def read_catalog(repository: Repository, place: Place) -> list[Artifact]:
         if found is not None and _is_id(found["id"]):
             files.setdefault(found["id"], []).append((found["role"], (found["rest"] or "").removesuffix("json").removesuffix("."), entry))
     artifacts = [_artifact(repository, place, name, found) for name, found in files.items()]
-    return _in_a_row(sorted(artifacts, key=lambda artifact: (artifact.taken_at, artifact.id)))
+    return _in_a_row(sorted(artifacts, key=_when))
+
+
+def _when(artifact: Artifact) -> tuple[float, int, str]:
+    """Instants are whole seconds: of two in one second the number tells which came first."""
+    return artifact.taken_at, artifact.manifest["sequence"] if artifact.manifest else 0, artifact.id
 
 
 def _is_id(text: str) -> bool:

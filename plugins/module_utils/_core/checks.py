@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .errors import InvalidInput
@@ -33,37 +33,43 @@ def needed_libraries(checks: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def merge(lists: Iterable[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Several lists of checks as one, by name: a later one completes an earlier one, or replaces it when its kind differs.
+    """Several lists of checks as one: a later one completes an earlier one of its name, or replaces it when its kind differs. See merge_by_name."""
+    return merge_by_name(lists, "health_checks", _merge_one)
 
-    A check with ``enabled: false`` is left out. Raises InvalidInput for a check without a name or a name given twice in one list.
+
+def merge_by_name(
+    lists: Iterable[Sequence[Mapping[str, Any]]], variable: str, both: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Several lists of mappings as one, by their ``name``; ``both`` makes one of an earlier and a later one.
+
+    One with ``enabled: false`` is left out. Raises InvalidInput for one without a name, or a name given twice in one list.
     """
     merged: dict[str, dict[str, Any]] = {}
-    for checks in lists:
-        if isinstance(checks, (str, Mapping)) or not isinstance(checks, Sequence):
-            raise InvalidInput(f"health_checks must be a list of checks, not {type(checks).__name__}")
+    for entries in lists:
+        if isinstance(entries, (str, Mapping)) or not isinstance(entries, Sequence):
+            raise InvalidInput(f"{variable} must be a list, not {type(entries).__name__}")
         seen: set[str] = set()
-        for index, check in enumerate(checks):
-            name = check.get("name") if isinstance(check, Mapping) else None
+        for index, entry in enumerate(entries):
+            name = entry.get("name") if isinstance(entry, Mapping) else None
             if not isinstance(name, str) or not name or name in seen:
-                raise InvalidInput(f"checks[{index}]: every check needs a name of its own (found {name!r})")
+                raise InvalidInput(f"{variable}[{index}]: every entry needs a name of its own (found {name!r})")
             seen.add(name)
-            merged[name] = _merge_one(merged.get(name), check)
-    return [{key: value for key, value in check.items() if key != "enabled"} for check in merged.values() if check.get("enabled", True)]
+            merged[name] = both(merged[name], entry) if name in merged else dict(entry)
+    return [{key: value for key, value in entry.items() if key != "enabled"} for entry in merged.values() if entry.get("enabled", True)]
 
 
-def _merge_one(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[str, Any]:
-    if earlier is None:
-        return dict(later)
+def _merge_one(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     other_kind = {key for key in later if key not in _EVERY_KIND} - set(earlier)
     base = {key: value for key, value in earlier.items() if key in ("name", "severity", "for", "mute", "enabled")} if other_kind else earlier
-    return _merge_mappings(base, later)
+    return merge_mappings(base, later)
 
 
-def _merge_mappings(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+def merge_mappings(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """The later one wins; mappings inside are merged, too."""
     merged = dict(earlier)
     for key, value in later.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge_mappings(merged[key], value) if both else value
+        merged[key] = merge_mappings(merged[key], value) if both else value
     return merged
 
 

@@ -9,6 +9,7 @@ A proof is a file of its own beside the artifact, also one that failed; nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,16 +49,23 @@ class Bench:
     progress: Callable[[int, int], None] = lambda done, total: None
 
 
+_AS_IN = 'as in {name: no order is lost, query: "SELECT ...", limits: {value: {critical: "!= 0"}}}'
+
+
 def invariants_of(given: Sequence[Mapping[str, Any]]) -> list[Invariant]:
     """``[{name, query, limits: {value: {critical: "!= 0"}}}]``. Raises InvalidInput that names the place."""
     found = []
     for index, item in enumerate(given):
+        missing = [key for key in ("name", "query", "limits") if not (isinstance(item, Mapping) and item.get(key))]
+        if missing:
+            name = f" ({item['name']})" if missing[0] != "name" else ""
+            raise InvalidInput(f"invariants[{index}]{name} has no {missing[0]}", _AS_IN)
         try:
             rules = parse_limits(item["limits"], {"value": "number"})
         except InvalidInput as error:
             raise InvalidInput(f"invariants[{index}] ({item['name']}): {error.message}", error.hint) from None
         if not rules:
-            raise InvalidInput(f"invariants[{index}] ({item['name']}) has no limits", 'say what is bad, as in {value: {critical: "!= 0"}}')
+            raise InvalidInput(f"invariants[{index}] ({item['name']}) has no limits", _AS_IN)
         found.append(Invariant(item["name"], item["query"], rules))
     return found
 
@@ -110,9 +118,12 @@ def prove_restored(artifact: Artifact, bench: Bench, target: Target, invariants:
     try:
         told = stage(artifact, bench, target)
         answers = [] if told else ask(target, invariants)
-    finally:
-        target.discard()
-    check_restored(artifact, told, answers)
+        check_restored(artifact, told, answers)
+    except BaseException:
+        with suppress(RunbookError):  # the first error is the one to tell
+            target.discard()
+        raise
+    target.discard()
     return {"invariants": answers}
 
 
@@ -137,7 +148,12 @@ def prove(artifact: Artifact, level: str, bench: Bench, check: Callable[[], Mapp
         "id": artifact.id, "level": level, "ok": error is None, "at": rfc3339(ended), "seconds": round(ended - started, 3),
         "manifest_sha256": artifact.manifest_sha256, **found,
     }  # fmt: skip
-    _keep(artifact, proof, bench.repository)
+    try:
+        _keep(artifact, proof, bench.repository)
+    except RunbookError as second:
+        if error is None:
+            raise
+        error.hint += f" (this proof could not be kept: {second.message})"
     if error is not None:
         raise error
     return proof

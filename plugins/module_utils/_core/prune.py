@@ -30,7 +30,7 @@ def candidate(artifact: Artifact) -> Candidate:
     manifest = artifact.manifest or {}
     return Candidate(
         id=artifact.id, taken_at=artifact.taken_at, complete=artifact.manifest is not None, proof=artifact.level, restored_at=artifact.restored_at,
-        failed_proof=artifact.state == "corrupt", suspect=bool(manifest.get("suspect")), holds=artifact.holds, pins=artifact.pins,
+        failed_proof=bool(artifact.problem) or artifact.failed, suspect=bool(manifest.get("suspect")), holds=artifact.holds, pins=artifact.pins,
         retention_class=str(manifest.get("class", "")), size_bytes=artifact.size_bytes, started_removal=artifact.removing,
     )  # fmt: skip
 

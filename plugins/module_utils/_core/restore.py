@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from .backup_types import Identity, Target
-from .catalog import Artifact
+from .catalog import Artifact, Place
 from .errors import Busy, InUse, Refused, RunbookError, Unsure
 from .proof import Bench, Invariant, ask, check_restored, parts_of, prove_stored, stage
 from .times import parse_instant, rfc3339
@@ -42,6 +43,8 @@ class Wish:
     invariants: Sequence[Invariant] = ()
     manifest_sha256: str = ""
     allow_suspect: bool = False
+    place: Place | None = None
+    """What is restored into, in the words of the catalog."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,9 @@ def _doubts(artifact: Artifact, identity: Identity, wish: Wish) -> list[str]:
         told.append(f"the backup was never proven to restore (its level is {artifact.level or 'none'})")
     if manifest["suspect"]:
         told.append(f"the backup is suspect: {manifest['suspect']}")
+    whose = "/".join(str(manifest[key]) for key in ("environment", "system", "source"))
+    if wish.place and whose != f"{wish.place.environment}/{wish.place.system}/{wish.place.source}":
+        told.append(f"it is a backup of {whose}, and goes to {wish.place.environment}/{wish.place.system}/{wish.place.source}")
     if manifest["host"] != wish.host:
         told.append(f"it was taken on the host {manifest['host']}, and this is {wish.host}")
     if before["place"] != identity.place:
@@ -136,7 +142,8 @@ def restore(artifact: Artifact, bench: Bench, target: Target, wish: Wish, steps:
         steps.note({"stage": "swap"})
         swapped = _swap(target, lambda done: steps.note({"stage": "swapped", "swapped": done}))
     except BaseException:
-        target.discard()
+        with suppress(RunbookError):  # the first error is the one to tell
+            target.discard()
         raise
     ended = bench.clock()
     return {
@@ -158,7 +165,8 @@ def _swap(target: Target, note: Callable[[Mapping[str, Any]], None]) -> dict[str
         try:
             target.undo(swapped)
         except RunbookError as second:
-            raise Unsure(f"{error}; and it could not be taken back: {second.message}", "take it back with undo, or by hand") from None
+            first = str(error) or type(error).__name__
+            raise Unsure(f"{first}; and it could not be taken back: {second.message}", "take it back with undo, or by hand") from None
         raise
 
 

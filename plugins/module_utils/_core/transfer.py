@@ -114,7 +114,7 @@ class Part:
 
     def read(self, size: int) -> bytes:
         """Plain bytes."""
-        if self._ended:
+        if self._ended or not size:
             return b""
         block = self._plain.read(size)
         self._progress(self._plain.count)

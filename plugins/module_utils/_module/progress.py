@@ -31,7 +31,7 @@ class Progress:
         self._written = now
         body = {"what": self._what, "done_bytes": done, "total_bytes": total, "seconds": round(now - self._started, 1)}
         try:
-            descriptor = os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            descriptor = os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 json.dump(body, file)
             os.replace(f"{self._path}.new", self._path)

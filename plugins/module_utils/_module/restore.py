@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from .._core.backup import Backup, Order, Suspect, Tools
@@ -54,7 +55,7 @@ class _Restore:
         self._deadline = deadline_of(params)
         self._target = target_of(params["source"], Context(self._deadline, self._now, self.tag))
         self.identity = self._target.identity()
-        self._wish = Wish(socket.gethostname(), invariants_of(params["invariants"]), params["manifest_sha256"], params["allow_suspect"])
+        self._wish = Wish(socket.gethostname(), invariants_of(params["invariants"]), params["manifest_sha256"], params["allow_suspect"], self._place)
         self.plan = plan_restore(self.artifact, self.identity, self._wish)
         self.state = state_of(params["state_dir"])
 
@@ -87,7 +88,9 @@ class _Restore:
             done = restore(self.artifact, bench, self._target, self._wish, steps)
         except RunbookError as error:
             if not isinstance(error, Unsure):  # it was taken back
-                self.state.done(name)
+                with suppress(RunbookError):  # else the next restore removes what was staged
+                    self._target.discard()
+                    self.state.done(name)
             raise
         self.state.done(name)
         return done
