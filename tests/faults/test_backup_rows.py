@@ -114,10 +114,11 @@ def test_pg_dump_ends_in_the_middle(site: PostgresqlSite, fault: str, code: str,
     before, size = site.bytes_of(good), (found(site, good).manifest or {})["parts"][0]["plain_bytes"]
     read = postgresql_backup._Dump.read
     positions = 3 if fault == "server stopped" else POSITIONS
+    struck: list[int] = []
     for number in range(positions):
-        struck: list[int] = []
+        struck.clear()
 
-        def breaking(self: Any, count: int, at: float = 0.8 * size * (number + 0.5) / positions, struck: list[int] = struck) -> bytes:
+        def breaking(self: Any, count: int, at: float = 0.8 * size * (number + 0.5) / positions) -> bytes:
             if self._size >= at and not struck:
                 struck.append(self._child._process.pid)
                 if fault == "killed":

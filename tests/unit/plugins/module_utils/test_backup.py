@@ -9,7 +9,7 @@ The repository and the compression are real; the source says what a test wants i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +98,8 @@ class Watched(Directory):
     @contextmanager
     def write(self, name: str) -> Iterator[Any]:
         self._raise(self.before, name)
-        with super().write(name) as sink:
-            yield sink
+        with ExitStack() as stack:
+            yield stack.enter_context(super().write(name))
         self.written.append(name)
         self._raise(self.after, name)
 

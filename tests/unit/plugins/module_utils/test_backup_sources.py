@@ -19,13 +19,14 @@ ORDERS: dict[str, Any] = {"name": "orders", "source": SQLITE}
 NOON = parse_instant("2026-11-20T12:00:00Z")
 
 
-def compiled(*lists: list[dict[str, Any]], repository: Any = REPOSITORY, **keep: Any) -> dict[str, Any]:
-    return {source["name"]: source for source in compile_sources(lists, repository, keep)}
+def compiled(*lists: list[dict[str, Any]], repository: Any = "common", **keep: Any) -> dict[str, Any]:
+    known = REPOSITORY if repository == "common" else repository
+    return {source["name"]: source for source in compile_sources(lists, known, keep)}
 
 
-def mistake(*lists: Any, repository: Any = REPOSITORY, **keep: Any) -> str:
+def mistake(*lists: Any, repository: Any = "common", **keep: Any) -> str:
     with pytest.raises(InvalidInput) as caught:
-        compile_sources(lists, repository, keep)
+        compiled(*lists, repository=repository, **keep)
     return str(caught.value)
 
 
