@@ -1,156 +1,94 @@
 # Copyright: (c) 2026, the tradeops.runbook contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs inside a running container, through the engine's socket. See the Docker Engine API, Exec (version 1.25 and newer).
+"""Programs inside a running container, fed and read through the container engine.
 
-The engine does not end a program when its caller goes away. So each is started by a line of shell that first tells its process id, by which
-it is killed; where it reads no input, that line also ends it once the connection closes, which it does when we die. A program that reads
-sees the end of its input then.
+The engine does not end a program when its caller goes away; and two seconds after a program's end it throws away, without a word, what nobody
+fetched of its output. So a program that reads no input runs below a few lines of shell: they end it once the connection closes, which it does
+when we die, and else put a mark behind its output, and stay until that has arrived. A program that reads input sees the end of it instead.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import secrets
 import select
 import socket
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
-from http.client import HTTPConnection, HTTPException
-from typing import Any
-from urllib.parse import quote
+from contextlib import suppress
 
-from .._core.errors import NotThere, RunbookError, Unreachable
+from .._core.errors import RunbookError, Unreachable
 from .._core.probe import Deadline
 from ._child_process import Child, Command, Patience, Tail
+from ._docker_engine import Engine
 
-_SOCKET = "/var/run/docker.sock"
-_READER = ("sh", "-c", 'echo $$; exec "$@"', "sh")
-# The guard is an orphan for a moment when the program ended by itself, and where PostgreSQL is process 1 it becomes a child of the server:
-# it must end with status 0, since the server takes any other end of a child for a crash of its own.
-_GUARDED = ("sh", "-c", 'exec 3<&0; (read -r end <&3; kill -KILL $$; exit 0) >/dev/null 2>&1 & exec 3<&-; echo $$; exec "$@" </dev/null', "sh")
-_KILLER = ("sh", "-c", 'kill -KILL "$1"', "sh")
+_READER = 'echo $$; exec "$@"'
+# Nothing is left for process 1 to collect: where that is PostgreSQL, it takes the end of an orphan by a signal for a crash of its own. And only
+# the shell kills, before it waited: until then nobody else gets the number of its child.
+_GUARDED = """
+exec 3<&0
+mark=$1; shift
+echo $$
+trap 'kill -KILL $program; wait; exit 137' TERM
+"$@" </dev/null 3<&- & program=$!
+(read -r end <&3; kill -TERM $$) >/dev/null 2>&1 &
+exec 3<&-
+wait $program; status=$?
+trap '' TERM
+printf %s%03d "$mark" $status
+wait
+exit $status
+"""
+_STATUS_DIGITS = 3  # behind the mark
 _HEADER = 8
-_QUICK_SECONDS = 10.0
-_BLOCK = 1 << 20
+_KILL_SECONDS = 5.0
+_BLOCK = 1 << 18
 
 
 class Container:
     """Programs in the container ``name``, run there as ``user``."""
 
     def __init__(self, name: str, user: str) -> None:
-        self._name, self._user = name, user
-        host = os.environ.get("DOCKER_HOST", "")
-        if host and not host.startswith("unix://"):
-            raise RunbookError(f"DOCKER_HOST is {host}: only a local engine is used", "run this on the host of the container")
-        self._address = host[len("unix://") :] or _SOCKET
+        self._engine, self._user = Engine(name), user
 
     def start(self, command: Command) -> Child:
         """Start it. Raises NotThere for an unknown container, Unreachable without an engine."""
-        argv = [*(_READER if command.reads_input else _GUARDED), *command.argv]
-        exec_id = self._create(argv, command.environment, command.patience.deadline)
-        connection, first = self._attach(exec_id, command.patience.deadline)
+        mark = "" if command.reads_input else secrets.token_hex(16)
+        shell = ["sh", "-c", _GUARDED, "sh", mark] if mark else ["sh", "-c", _READER, "sh"]
+        exec_id, connection, first = self._run([*shell, *command.argv], command.environment, command.patience.deadline)
         child = ContainerChild(self, exec_id, command.patience, connection)
         try:
-            child.begin(first, command.argv[0])
+            child.begin(first, command.argv[0], mark)
         except BaseException:
             child.kill()
             raise
         return child
 
-    def _create(self, argv: Sequence[str], environment: Mapping[str, str], deadline: Deadline) -> str:
-        body = {
+    def _run(self, argv: Sequence[str], environment: Mapping[str, str], deadline: Deadline) -> tuple[str, socket.socket, bytes]:
+        exec_id = self._engine.create({
             "AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False, "User": self._user, "Cmd": list(argv),
             "Env": [f"{name}={value}" for name, value in environment.items()],
-        }  # fmt: skip
-        return str(self._ask("POST", f"/containers/{quote(self._name, safe='')}/exec", body, deadline)["Id"])
+        }, deadline)  # fmt: skip
+        return (exec_id, *self._engine.attach(exec_id, deadline))
 
     def status(self, exec_id: str, patience: Patience) -> int:
         """How a program ended whose output is over."""
         left = Patience(patience.what, patience.deadline).timer()
         while True:
-            found = self._ask("GET", f"/exec/{exec_id}/json", None, patience.deadline)
+            found = self._engine.state(exec_id, patience.deadline)
             if not found.get("Running") and found.get("ExitCode") is not None:
-                code = int(found["ExitCode"])
-                return 128 - code if 128 < code < 160 else code  # a shell's way to tell of a signal
+                return int(found["ExitCode"])
             time.sleep(min(0.05, left()))
 
-    def kill(self, pid: str) -> None:
-        """End the process with this number in the container."""
-        deadline = Deadline(_QUICK_SECONDS, time.monotonic)
-        exec_id = self._create([*_KILLER, pid], {}, deadline)
-        connection, _first = self._attach(exec_id, deadline)
-        with connection:  # it ends with the killer
-            while connection.recv(_BLOCK):
-                pass
-
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, deadline: Deadline) -> dict[str, Any]:
-        """One small request and its answer."""
-        with closing(_Engine(self._connected(deadline))) as engine:
-            try:
-                engine.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
-                answer = engine.getresponse()
-                said = answer.read(_BLOCK)
-            except (OSError, HTTPException) as error:
-                raise Unreachable(f"the container engine broke off: {error or type(error).__name__}", "see its own log") from None
-        return self._checked(answer.status, said)
-
-    def _attach(self, exec_id: str, deadline: Deadline) -> tuple[socket.socket, bytes]:
-        """The connection that becomes the program's input and output, and what of the output came with the engine's answer."""
-        connection = self._connected(deadline)
-        try:
-            body = b'{"Detach": false, "Tty": false}'
-            head = f"POST /exec/{exec_id}/start HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
-            connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-            said = b""
-            while b"\r\n\r\n" not in said:
-                block = connection.recv(_BLOCK)
-                if not block:
-                    raise Unreachable("the container engine broke off", "see its own log")
-                said += block
-            top, _gap, first = said.partition(b"\r\n\r\n")
-            status = int(top.split()[1])
-            if status not in (101, 200):
-                self._checked(status, first)
-                raise Unreachable(f"the container engine answers with status {status} where a connection was due", "see its own log")
-            return connection, first
-        except BaseException as error:
-            connection.close()
-            if isinstance(error, OSError):
-                raise Unreachable(f"the container engine broke off: {error}", "see its own log") from None
-            raise
-
-    def _connected(self, deadline: Deadline) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.settimeout(max(0.01, min(_QUICK_SECONDS, deadline.remaining())))
-            connection.connect(self._address)
-        except OSError as error:
-            connection.close()
-            raise Unreachable(f"the container engine at {self._address} does not answer: {error.strerror}", "see whether it runs; use become: true") from None
-        return connection
-
-    def _checked(self, status: int, said: bytes) -> dict[str, Any]:
-        try:
-            answer = json.loads(said)
-        except ValueError:
-            answer = {}
-        if 200 <= status < 300 and isinstance(answer, dict):
-            return answer
-        message = answer.get("message") if isinstance(answer, dict) else None
-        if status == 404:
-            raise NotThere(f"there is no container {self._name}: {message}", "correct the name of the container in the inventory")
-        raise Unreachable(f"the container engine answers: {message or f'status {status}'}", f"see whether the container {self._name} runs")
-
-
-class _Engine(HTTPConnection):
-    """HTTP on a socket that is connected."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        super().__init__("localhost")
-        self.sock = connection
+    def kill(self, exec_id: str, pid: str) -> None:
+        """End the program, which has the number ``pid`` in the container, if it still runs: else another one may have that number."""
+        deadline = Deadline(_KILL_SECONDS, time.monotonic)
+        if self._engine.state(exec_id, deadline).get("Running"):
+            _id, connection, _first = self._run(["sh", "-c", 'kill -KILL "$1"', "sh", pid], {}, deadline)
+            with connection:  # it ends with the killer
+                while connection.recv(_BLOCK):
+                    pass
 
 
 class ContainerChild:
@@ -162,7 +100,9 @@ class ContainerChild:
         self._header = b""  # as much as came of it
         self._stream, self._left = 0, 0  # of the frame that is being read
         self._held: deque[bytes] = deque()
-        self._pid, self._over, self._ended = "", False, False
+        self._pid, self._mark, self._last = "", b"", b""  # _last: the end of the output so far, which may turn out to be the mark
+        self._status: int | None = None
+        self._over, self._closed = False, False  # the output, the connection
 
     def __enter__(self) -> ContainerChild:
         return self
@@ -170,32 +110,30 @@ class ContainerChild:
     def __exit__(self, *_error: object) -> None:
         self.kill()
 
-    def begin(self, first: bytes, program: str) -> None:
-        """Reads what the line of shell tells before it becomes the program; ``first`` came with the engine's answer."""
+    def begin(self, first: bytes, program: str, mark: str = "") -> None:
+        """Reads what the shell tells before it runs the program; ``first`` came with the engine's answer, ``mark`` comes behind the output."""
         self._sort(first)
         line = b""
         while b"\n" not in line:
-            block = self.read(_BLOCK)
-            line += block or b"\n"
+            line += self.read(_BLOCK) or b"\n"
         told, _end, rest = line.partition(b"\n")
         if not told.isdigit():
-            said = told.decode("utf-8", "replace").strip() or self.said() or "it says nothing"
+            said = told[:500].decode("utf-8", "replace").strip() or self.said() or "it says nothing"
             raise RunbookError(f"{program} cannot be run in the container: {said}", "see whether the image has sh, and whether the user is right")
-        self._pid = told.decode("ascii")
-        if rest:
-            self._held.appendleft(rest)
+        self._pid, self._mark = told.decode("ascii"), mark.encode("ascii")
+        self._print(rest)
 
     def read(self, size: int) -> bytes:
-        """See Child."""
-        left = self._patience.timer()
-        while not self._held and not self._over:
-            self._take(size, left())
-        if not self._held:
-            return b""
-        block = self._held.popleft()
-        if len(block) > size:
-            self._held.appendleft(block[size:])
-        return block[:size]
+        """See Child. As much as is there: every frame is small."""
+        self.wait_readable()
+        blocks = []
+        while size and self._held:
+            block = self._held.popleft()
+            if len(block) > size:
+                self._held.appendleft(block[size:])
+            blocks.append(block[:size])
+            size -= len(blocks[-1])
+        return b"".join(blocks)
 
     def wait_readable(self, seconds: float | None = None) -> bool:
         """See Child."""
@@ -205,7 +143,7 @@ class ContainerChild:
             rest = left() if until is None else min(left(), until - time.monotonic())
             if rest <= 0:
                 return False
-            self._take(_BLOCK, rest)
+            self._take(rest)
         return True
 
     def write(self, data: bytes) -> None:
@@ -216,8 +154,8 @@ class ContainerChild:
             while True:
                 event = self._wait(select.POLLIN | select.POLLOUT, left())
                 if event & ~select.POLLOUT:  # what it says is taken in, so that it never waits for us
-                    self._take(_BLOCK, 0)
-                if self._over:
+                    self._take(0)
+                if self._closed:
                     raise BrokenPipeError
                 if event == select.POLLOUT:
                     break
@@ -235,11 +173,16 @@ class ContainerChild:
         """See Child."""
         left = Patience(self._patience.what, self._patience.deadline).timer()
         while not self._over:
-            self._take(_BLOCK, left())
+            self._take(left())
             self._held.clear()
-        code = self._container.status(self._exec_id, self._patience)
-        self._ended = True
-        return code
+        if self._mark:
+            self.close_input()  # everything has arrived: the shell may end
+        while not self._closed:
+            self._take(left())
+        if self._mark and self._status is None:
+            raise Unreachable(f"{self._patience.what} was cut off in its container", "see whether the container was stopped or killed (docker ps -a)")
+        code = self._container.status(self._exec_id, self._patience) if self._status is None else self._status
+        return 128 - code if 128 < code < 160 else code  # a shell's way to tell of a signal
 
     def said(self) -> str:
         """See Child."""
@@ -247,11 +190,21 @@ class ContainerChild:
 
     def kill(self) -> None:
         """See Child."""
-        if self._pid and not self._ended:
-            with suppress(RunbookError, OSError):  # an engine that is gone, or a container that stopped, keeps no program
-                self._container.kill(self._pid)
-        self._ended = self._over = True
+        with suppress(RunbookError, OSError):  # an engine that is gone, or a container that stopped, keeps no program
+            if self._mark:
+                self._await_end()
+            elif self._pid and not self._closed:
+                self._container.kill(self._exec_id, self._pid)
+        self._over = self._closed = True
         self._connection.close()
+
+    def _await_end(self) -> None:
+        """Of the shell, which ends the program; what is still printed is thrown away."""
+        self.close_input()
+        until = time.monotonic() + _KILL_SECONDS
+        while not self._closed and time.monotonic() < until:
+            self._take(until - time.monotonic())
+            self._held.clear()
 
     def _wait(self, events: int, seconds: float) -> int:
         poll = select.poll()
@@ -259,23 +212,24 @@ class ContainerChild:
         found = poll.poll(seconds * 1000)
         return found[0][1] if found else 0
 
-    def _take(self, size: int, seconds: float) -> None:
-        """One look at the connection. Header and data are read apart, so that data is never copied together."""
+    def _take(self, seconds: float) -> None:
+        """One look at the connection."""
         if not self._wait(select.POLLIN, seconds):
             return
         try:
-            block = self._connection.recv(min(size, self._left) or _HEADER - len(self._header))
+            block = self._connection.recv(_BLOCK)
         except ConnectionResetError:  # how a socket ends when what we fed was not read
             block = b""
         except OSError as error:
             raise Unreachable(f"the container engine broke off: {error}", "see its own log") from None
-        self._over = not block
-        if self._over and (self._left or self._header):
-            raise Unreachable("the container engine broke off in the middle of a frame", "see its own log")
+        if not block:
+            self._over = self._closed = True
+            if self._left or self._header:
+                raise Unreachable("the container engine broke off in the middle of a frame", "see its own log")
         self._sort(block)
 
     def _sort(self, block: bytes) -> None:
-        """Data of the program goes to ``_held``, its errors to the tail."""
+        """Output goes to ``_held``, errors to the tail."""
         while block:
             if not self._left:
                 need = _HEADER - len(self._header)
@@ -288,4 +242,16 @@ class ContainerChild:
             if self._stream == 2:
                 self._tail.add(data)
             else:
-                self._held.append(data)
+                self._print(data)
+
+    def _print(self, data: bytes) -> None:
+        """Of the output the end is kept back, as long as it may be the mark, or a part of it."""
+        if self._mark:
+            data, size = self._last + data, len(self._mark) + _STATUS_DIGITS
+            ends = range(max(0, len(data) - size), len(data))
+            cut = next((at for at in ends if self._mark.startswith(data[at : at + len(self._mark)])), len(data))
+            data, self._last = data[:cut], data[cut:]
+            if len(self._last) == size:
+                self._status, self._over = int(self._last[-_STATUS_DIGITS:]), True
+        if data:
+            self._held.append(data)

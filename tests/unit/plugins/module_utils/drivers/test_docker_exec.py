@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -228,9 +229,82 @@ def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         Container("db", "postgres")
 
 
+@pytest.mark.parametrize("answer", [b"", b'HTTP/1.1 500 X\r\nContent-Length: 21\r\n\r\n{"message": "broken"}', b"no HTTP\r\n\r\n", None])
+def test_an_engine_that_answers_badly_or_not_at_all(monkeypatch: pytest.MonkeyPatch, answer: bytes | None) -> None:
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/docker.sock")
+        listener.listen()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/docker.sock")
+
+        def serve() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(65536)
+                if answer is None:
+                    connection.recv(1)  # until it gives up
+                else:
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(Unreachable) as caught:
+            Container("db", "postgres").start(command("true", seconds=0.5))
+        assert caught.value.hint
+        thread.join()
+
+
 def test_a_program_that_is_not_in_the_image(engine: Engine) -> None:
     with Container("db", "postgres").start(command("no-such-program")) as child:
         assert whole(child) == b"" and child.finish() == 127 and "not found" in child.said()
+
+
+@pytest.mark.parametrize("shell", [name for name in ("dash", "bash", "busybox") if shutil.which(name)])
+@pytest.mark.parametrize(
+    ("argv", "printed", "status"),
+    [
+        (("printf", "%s"), b"", 0),
+        (("head", "-c", "300000", "/dev/zero"), bytes(300000), 0),
+        (("sh", "-c", "printf 7; exit 7"), b"7", 7),
+        (("sh", "-c", "kill -KILL $$"), b"", -9),
+        (("sh", "-c", "kill -TERM $$"), b"", -15),
+        (("no-such-program",), b"", 127),
+    ],
+)
+def test_any_shell_will_do(engine: Engine, tmp_path: Path, shell: str, argv: tuple[str, ...], printed: bytes, status: int) -> None:
+    """What is printed and how it ends; and the shell stays until everything has arrived, since the engine throws away what is fetched too late."""
+    (tmp_path / "sh").symlink_to(str(shutil.which(shell)))
+    found = {**ENVIRONMENT, "PATH": f"{tmp_path}:{ENVIRONMENT['PATH']}"}
+    with Container("db", "postgres").start(Command(argv, found, Patience(argv[0], Deadline(20.0, time.monotonic)))) as child:
+        assert whole(child) == printed
+        assert engine.processes[-1].poll() is None
+        assert child.finish() == status
+    until(lambda: engine.processes[-1].poll() is not None)
+    with Container("db", "postgres").start(Command(["sleep", "60"], found, Patience("sleep", Deadline(20.0, time.monotonic)))):
+        until(lambda: len(children(engine.processes[-1].pid)) == 2)  # the program, and what waits for our end
+        started = children(engine.processes[-1].pid)
+    until(lambda: all(gone(pid) for pid in started))
+
+
+def children(pid: int) -> list[int]:
+    return [int(number) for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("finish", [False, True])
+def test_a_program_that_is_ended_from_outside(engine: Engine, finish: bool) -> None:
+    """With all of its container, the shell too: whatever came of its output is not the whole."""
+    with Container("db", "postgres").start(script(SLEEPER)) as child:
+        pid = int(child.read(100))
+        engine.processes[-1].kill()
+        os.kill(pid, signal.SIGKILL)
+        assert finish or whole(child) == b""
+        with pytest.raises(Unreachable, match="cut off in its container"):
+            child.finish()
+
+
+def test_a_number_that_may_be_of_another_process_by_now(engine: Engine) -> None:
+    """What ended is not killed: its number may have been given away."""
+    with Container("db", "postgres").start(script("pass", reads=True)):
+        until(lambda: engine.processes[-1].poll() is not None)
+    assert len(engine.execs) == 1
 
 
 def test_an_image_without_a_shell(engine: Engine, tmp_path: Path) -> None:
@@ -255,15 +329,18 @@ class _Silent:
     def status(self, exec_id: str, patience: Patience) -> int:
         return 0
 
-    def kill(self, pid: str) -> None:
+    def kill(self, exec_id: str, pid: str) -> None:
         raise Unreachable("no engine")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=40)), max_size=12), st.data())
+@given(st.lists(st.tuples(st.sampled_from([1, 2]), st.sampled_from([b"a", b"aab", b"aabaa"]) | st.binary(max_size=40)), max_size=12), st.data())
 def test_frames_in_any_pieces(frames: list[tuple[int, bytes]], data: Any) -> None:
-    """However the engine cuts its frames, and the socket those: the same bytes come out."""
-    raw = b"".join(bytes([stream, 0, 0, 0]) + len(body).to_bytes(4, "big") + body for stream, body in [(1, b"42\n"), *frames])
+    """However the engine cuts its frames, and the socket those: the same bytes come out, and nothing of the mark."""
+    mark = data.draw(st.sampled_from(["", "aabaac"]))
+    frames = [(stream, body.replace(b"c", b"")) for stream, body in frames]
+    end = [(1, f"{mark}007".encode())] if mark else []
+    raw = b"".join(bytes([stream, 0, 0, 0]) + len(body).to_bytes(4, "big") + body for stream, body in [(1, b"42\n"), *frames, *end])
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=6)))
     pieces = [raw[start:end] for start, end in zip([0, *cuts], [*cuts, len(raw)])]
     ours, theirs = socket.socketpair()
@@ -276,10 +353,11 @@ def test_frames_in_any_pieces(frames: list[tuple[int, bytes]], data: Any) -> Non
     child = ContainerChild(_Silent(), "id", Patience("x", Deadline(10, time.monotonic)), ours)  # type: ignore[arg-type]
     thread = threading.Thread(target=send)
     thread.start()
-    child.begin(pieces[0], "x")
+    child.begin(pieces[0], "x", mark)
     with child:
         assert b"".join(iter(lambda: child.read(7), b"")) == b"".join(body for stream, body in frames if stream == 1)
         assert child.said() == b"".join(body for stream, body in frames if stream == 2).decode("utf-8", "replace").strip()
+        assert child.finish() == (7 if mark else 0)
     thread.join()
 
 
