@@ -29,6 +29,8 @@ FORMAT = 1
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _TEMPORARY = ".part"
+_SYNC_BYTES = 1 << 25
+"""Brought to disk whenever so many are not: all of them at the end would make the commits of a database on the same disk wait."""
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -205,10 +207,16 @@ class Directory:
 class _Whole(io.FileIO):
     """Writes all it is given, as write(2) may not."""
 
+    _loose = 0
+
     def write(self, data: Any) -> int:
         view = memoryview(data)
         while view:
             view = view[super().write(view) or 0 :]
+        self._loose += len(data)
+        if self._loose >= _SYNC_BYTES:
+            os.fdatasync(self.fileno())
+            self._loose = 0
         return len(data)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from .._core.backup_types import Context, Identity, Stream, Taken
 from .._core.errors import NotThere, RunbookError, VerifyFailed
-from ._child_process import PIPE_BYTES, Child
+from ._child_process import PAUSE_SECONDS, PIPE_BYTES, Child
 from ._pg_client import STALL_SECONDS, Client, Server, Session, finished, major_of
 from ._pg_count import Count
 from ._pg_errors import ClientTooOld, Denied, ReplicaTooOld
@@ -25,7 +25,6 @@ from ._pg_target import Target
 
 __all__ = ["Source", "Target"]
 
-_PAUSE_SECONDS = 0.001  # meanwhile the pipe fills: ten times fewer and larger blocks, and less time of the processor
 _REPEATABLE = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _MILLISECONDS = 1000
 
@@ -141,7 +140,7 @@ class _Dump:
     def read(self, size: int) -> bytes:
         """See Stream."""
         if not self._over:
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)
         block = self._child.read(min(size, PIPE_BYTES))
         self._size += len(block)
         if not block and not self._over:

@@ -58,7 +58,7 @@ def codec(level: int = 1) -> Codec:
     """The compression of everything that is stored."""
     from .._drivers.zstd import Zstd
 
-    found: Codec = Zstd(level)
+    found: Codec = Zstd(level, threads=1)
     return found
 
 
