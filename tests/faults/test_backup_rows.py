@@ -221,7 +221,9 @@ def test_a_standby_that_cancels_the_copy(site: PostgresqlSite, monkeypatch: pyte
             if not self._size:
                 site.psql("delete from trades where id > 20000")
                 site.psql("vacuum trades")
-                until(lambda: standby.sql("postgres", "select sum(confl_snapshot + confl_lock) from pg_stat_database_conflicts") not in ("", "0"))
+                written = site.server.sql("postgres", "select pg_current_wal_lsn()")
+                until(lambda: standby.sql("postgres", f"select pg_last_wal_receive_lsn() >= '{written}'") == "t")
+                time.sleep(1)  # it is told at once, and hears it when it goes on to write
             return read(self, count)
 
         monkeypatch.setattr(postgresql_backup._Dump, "read", conflicting)
