@@ -56,7 +56,7 @@ def test_a_clean_service_is_well(daily: Callable[..., PlaybookRun]) -> None:
     run = daily()
     assert run.rc == 0, run.stdout + run.stderr
     assert {check["status"] for check in checks(run).values()} == {"ok"}
-    assert len(checks(run)) == 22  # seventeen of the inventory, two logs, three of preflight
+    assert len(checks(run)) == 23  # seventeen of the inventory, two logs, four of preflight
     assert "[WARNING]" not in run.stderr, run.stderr
 
 

@@ -57,15 +57,16 @@ def _complete(entry: Mapping[str, Any], repository: Any, keep: Mapping[str, Any]
         if not isinstance(whole[key], Mapping) or len(whole[key]) != 1:
             raise InvalidInput(f"{key} must have its kind as the only key", "as in source: {sqlite: {path: /path/to/database}}")
     policy = {**keep, **(entry.get("keep") or {})}
-    _check_values(whole, Policy.parse(policy, "keep"))
+    parsed = Policy.parse(policy, "keep")
+    if policy and whole["class"] and whole["class"] not in parsed.classes:  # a restore has no policy, and needs none
+        known = f"classes are {', '.join(parsed.classes)}" if parsed.classes else "keep.classes has none"
+        raise InvalidInput(f'class: "{whole["class"]}" has no rule in keep.classes', known)
+    _check_values(whole)
     durations = {f"{key}_seconds": _seconds(key, whole[key]) for key in ("rpo", "rto", "fresh", "timeout")}
     return {**whole, "kind": next(iter(whole["source"])), "keep": policy, **durations}
 
 
-def _check_values(whole: Mapping[str, Any], policy: Policy) -> None:
-    if whole["class"] and whole["class"] not in policy.classes:
-        known = f"classes are {', '.join(policy.classes)}" if policy.classes else "keep.classes has none"
-        raise InvalidInput(f'class: "{whole["class"]}" has no rule in keep.classes', known)
+def _check_values(whole: Mapping[str, Any]) -> None:
     for key in ("min_objects", "max_shrink_percent"):
         if isinstance(whole[key], bool) or not isinstance(whole[key], (int, float)) or whole[key] < 0:
             raise InvalidInput(f'{key}: "{whole[key]}" is not a number from 0 on')

@@ -162,7 +162,8 @@ def test_mistakes_in_a_list_name_the_variable(lists: Any) -> None:
         ({"invariants": [{"name": "a", "query": "select 0", "limits": {}}]}, "has no limits"),
         ({"invariants": [{"name": "a", "limits": {"value": {"critical": "!= 0"}}}]}, "query"),
         ({"invariants": {"name": "a"}}, "invariants"),
-        ({"class": "compliance"}, "compliance"),
+        ({"class": "compliance", "keep": {"daily": 7}}, 'class: "compliance" has no rule in keep.classes (keep.classes has none)'),
+        ({"class": "logs", "keep": {"classes": {"compliance": {"at_least": "3 y"}}}}, "classes are compliance"),
         ({"min_objects": "many"}, "min_objects"),
         ({"max_shrink_percent": "half"}, "max_shrink_percent"),
         ({"scratch": {}}, "scratch"),
@@ -170,6 +171,10 @@ def test_mistakes_in_a_list_name_the_variable(lists: Any) -> None:
 )
 def test_mistakes_that_are_found_too_late(changes: dict[str, Any], said: str) -> None:
     assert said in mistake([{**ORDERS, **changes}])
+
+
+def test_a_restore_has_no_policy_and_needs_none() -> None:
+    assert compiled([{**ORDERS, "class": "compliance"}])["orders"]["class"] == "compliance"
 
 
 @pytest.mark.parametrize("key", ["rpo", "rto", "fresh", "timeout"])
