@@ -158,7 +158,7 @@ def midway(monkeypatch: pytest.MonkeyPatch, method: str, action: Callable[[], ob
         if begun.ident is None and moved[id(self)] > MEGABYTE:
             begun.start()
         if begun.is_alive():
-            begun.join(0.3)
+            begun.join(1.0)
         return result
 
     monkeypatch.setattr(ContainerChild, method, counted)
