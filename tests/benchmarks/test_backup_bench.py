@@ -111,12 +111,8 @@ def table() -> list[str]:
 def server() -> Iterator[Server]:
     if programs() is None:
         pytest.fail("the benchmark needs PostgreSQL")
-    found = Server()
-    found.start()
-    try:
+    with Server() as found:
         yield found
-    finally:
-        found.remove()
 
 
 def psql(server: Server, database: str) -> str:

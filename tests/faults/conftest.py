@@ -42,12 +42,8 @@ def server() -> Iterator[Server]:
     """A PostgreSQL server."""
     if programs() is None:
         pytest.fail("PostgreSQL is not installed (Debian package postgresql)")
-    found = Server()
-    try:
-        found.start()
+    with Server() as found:
         yield found
-    finally:
-        found.remove()
 
 
 @pytest.fixture(params=["sqlite", "files", "postgresql"])

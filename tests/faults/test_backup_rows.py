@@ -43,6 +43,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore i
 from ansible_collections.tradeops.runbook.tests.faults.conftest import EVERYTHING, whole
 from ansible_collections.tradeops.runbook.tests.support.backup_sites import FilesSite, PostgresqlSite, Site, SqliteSite
 from ansible_collections.tradeops.runbook.tests.support.postgresql import PASSWORD, Server, programs
+from ansible_collections.tradeops.runbook.tests.support.waiting import until
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import needs_strace, sweep
 
 POSITIONS, FILES = (20, 100_000) if EVERYTHING else (2, 1000)
@@ -53,13 +54,6 @@ LARGE = "insert into trades (note) select repeat(md5(i::text), 60) from generate
 def only(*kinds: str) -> pytest.MarkDecorator:
     """A test of these kinds alone."""
     return pytest.mark.parametrize("site", kinds, indirect=True)
-
-
-def until(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 def manifest_of(site: Site, artifact: str) -> Path:

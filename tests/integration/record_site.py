@@ -9,12 +9,12 @@ import json
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from ansible_collections.tradeops.runbook.tests.support.waiting import until
 
 NOTE = {
     "name": "Note",
@@ -93,19 +93,9 @@ class Site:
         return answer
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it never came true")
-
-
 def under_way(site: Site, marker: Path) -> str:
     """The id of the run under way, once its slow task has begun."""
-    wait_for(marker.exists)
+    until(marker.exists)
     return next((site.history / "open").glob("*.jsonl")).stem
 
 

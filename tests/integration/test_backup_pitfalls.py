@@ -51,12 +51,8 @@ sys.stdin.read()
 def server() -> Iterator[Server]:
     if programs() is None:
         pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
-    found = Server()
-    found.start()
-    try:
+    with Server() as found:
         yield found
-    finally:
-        found.remove()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_site import NOTE, VERDICT, Site, slow, wait_for
+from record_site import NOTE, VERDICT, Site, slow
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, Refused, Unreachable, VerifyFailed
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import open_runs, recorder
@@ -29,6 +29,7 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Pla
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import Recorder
 from ansible_collections.tradeops.runbook.tests.support.children import environment
 from ansible_collections.tradeops.runbook.tests.support.postgresql import ESCAPED, PASSWORD, Server, programs
+from ansible_collections.tradeops.runbook.tests.support.waiting import until
 from ansible_collections.tradeops.runbook.tests.unit.plugins.plugin_utils import test_history, test_history_logs, test_retention
 from ansible_collections.tradeops.runbook.tests.unit.plugins.plugin_utils.recorded import KEY, chained, ended, lay_down, run_id, seal, started
 
@@ -48,12 +49,8 @@ DEAD = 4
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    made = Server()
-    try:
-        made.start()
+    with Server() as made:
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture
@@ -199,7 +196,7 @@ def test_a_forked_child_leaves_the_connection_alone(where: Places) -> None:
     ours.begin(dict(started()[1]))
     relay = ours._relay
     assert relay
-    wait_for(lambda: relay._db is not None, 10)
+    until(lambda: relay._db is not None, 10)
     for _number in range(30):
         pid = os.fork()
         if pid == 0:
@@ -209,7 +206,7 @@ def test_a_forked_child_leaves_the_connection_alone(where: Places) -> None:
                 os._exit(len(history.open_runs()))
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
     ours.record("hosts", {"hosts": {}})
-    wait_for(lambda: len(rows(where, "select 1 from open_events")) == 2, 10)
+    until(lambda: len(rows(where, "select 1 from open_events")) == 2, 10)
     assert ours.finish("finished", {}, 0).anchor and said == []
     assert rows(where, "select 1 from open_events union all select 1 from open_runs") == []
     assert not relay._thread.is_alive()
@@ -245,7 +242,7 @@ def said_by(done: Any) -> str:
 def test_two_controllers_at_once_make_one_chain(sites: list[Site], tmp_path: Path) -> None:
     barrier = {"name": "Wait for the others", "ansible.builtin.wait_for": {"path": str(tmp_path / "go"), "timeout": 120, "sleep": 1}}
     running = [site.start(site.play(barrier, VERDICT, NOTE)) for site in sites for _number in range(2)]
-    wait_for(lambda: sum(len(list((site.history / "open").glob("*.jsonl"))) for site in sites) == 4, 120)
+    until(lambda: sum(len(list((site.history / "open").glob("*.jsonl"))) for site in sites) == 4, 120)
     (tmp_path / "go").touch()
     outputs = [process.communicate(timeout=180)[0] for process in running]
     assert [process.returncode for process in running] == [0] * 4, outputs
@@ -259,8 +256,8 @@ def test_two_controllers_at_once_make_one_chain(sites: list[Site], tmp_path: Pat
 def test_a_killed_run_is_adopted_once_by_another_controller(sites: list[Site], tmp_path: Path) -> None:
     marker = tmp_path / "slow"
     process = sites[0].start(sites[0].play(NOTE, slow(marker, 20)))
-    wait_for(marker.exists)
-    wait_for(lambda: len(rows(place(sites[0]), "select 1 from open_events")) >= 3, 20)
+    until(marker.exists)
+    until(lambda: len(rows(place(sites[0]), "select 1 from open_events")) >= 3, 20)
     identity = rows(place(sites[0]), "select run_id from open_runs")[0][0]
     process.kill()
     process.communicate()
@@ -296,7 +293,7 @@ def test_a_server_that_is_away_in_the_middle_costs_nothing(server: Server, sites
     site = sites[0]
     gate = {"name": "Wait", "ansible.builtin.wait_for": {"path": str(tmp_path / "go"), "timeout": 120, "sleep": 1}}
     process = site.start(site.play(NOTE, slow(tmp_path / "slow", 1), gate, NOTE))
-    wait_for((tmp_path / "slow").exists)
+    until((tmp_path / "slow").exists)
     server.stop()
     time.sleep(2)
     server.start()

@@ -32,6 +32,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._pg_clie
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.postgresql_backup import Source, Target
 from ansible_collections.tradeops.runbook.tests.support.children import environment
 from ansible_collections.tradeops.runbook.tests.support.postgresql import PASSWORD, Server, programs
+from ansible_collections.tradeops.runbook.tests.support.waiting import until
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.drivers.authority import Authority
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.drivers.engine import Engine
 
@@ -99,13 +100,10 @@ OF_THE_DATABASE = [
 def server() -> Iterator[Server]:
     made = Server()
     made.settings["wal_level"] = "logical"
-    try:
-        made.start()
+    with made:
         made.sql("postgres", "create role app login", "create role reader", "create role backup login in role pg_read_all_data")
         made.sql("postgres", f"create role tcp login superuser password '{PASSWORD}'")
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture
@@ -184,17 +182,6 @@ def no_child_is_left() -> Iterator[None]:
     before = children()
     yield
     assert children() <= before
-
-
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """What ``condition`` gives once it gives something."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not happen")
 
 
 def backends(server: Server, where: str) -> list[int]:
@@ -550,7 +537,7 @@ def test_pg_dump_is_killed(make: Make, read_bytes: int) -> None:
         count = 0
         while count < read_bytes:
             count += len(stream.read(BLOCK))
-        os.kill(stream._child._process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+        os.kill(stream._child._process.pid, signal.SIGKILL)  # type: ignore[attr-defined]  # it is a _Dump of a HostChild
         whole(stream)
     with pytest.raises(VerifyFailed):
         source.taken()

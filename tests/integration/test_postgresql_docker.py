@@ -29,6 +29,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._docker_
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._pg_client import Client, finished
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore import bring_back
 from ansible_collections.tradeops.runbook.tests.support.backup_sites import Site
+from ansible_collections.tradeops.runbook.tests.support.waiting import until
 
 IMAGE = os.environ.get("RUNBOOK_POSTGRESQL_IMAGE")
 pytestmark = pytest.mark.skipif(not IMAGE, reason="no image of a PostgreSQL server: RUNBOOK_POSTGRESQL_IMAGE=$(tools/images postgresql)")
@@ -136,13 +137,6 @@ def site(tmp_path: Path, server: Server) -> ContainerSite:
 def large(tmp_path: Path, server: Server) -> ContainerSite:
     """Larger than everything between a program in the container and us can hold."""
     return ContainerSite(tmp_path, server, 80_000)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def midway(monkeypatch: pytest.MonkeyPatch, method: str, action: Callable[[], object]) -> None:

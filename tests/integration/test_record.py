@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_site import CHECK, NOTE, VERDICT, Site, wait_for
+from record_site import CHECK, NOTE, VERDICT, Site
+
+from ansible_collections.tradeops.runbook.tests.support.waiting import until
 
 
 @pytest.fixture
@@ -127,7 +129,7 @@ def test_two_playbooks_on_one_command_line_are_two_runs(site: Site) -> None:
 def test_eight_runs_at_once_make_one_chain(site: Site, tmp_path: Path) -> None:
     barrier = {"name": "Wait for the others", "ansible.builtin.wait_for": {"path": str(tmp_path / "go"), "timeout": 120, "sleep": 1}}
     processes = [site.start(site.play(barrier, VERDICT)) for _number in range(8)]
-    wait_for(lambda: len(list((site.history / "open").glob("*.jsonl"))) == 8, 120)
+    until(lambda: len(list((site.history / "open").glob("*.jsonl"))) == 8, 120)
     (tmp_path / "go").touch()
     outputs = [process.communicate(timeout=180)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 8, outputs

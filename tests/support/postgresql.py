@@ -30,7 +30,10 @@ def programs() -> Path | None:
 
 
 class Server:
-    """``start`` and ``stop`` as often as you like; ``remove`` at the end. Given a primary, a standby of it. ``settings`` are for the next start."""
+    """``start`` and ``stop`` as often as you like; ``remove`` at the end; as a context, both.
+
+    Given a primary, a standby of it. ``settings`` are for the next start.
+    """
 
     def __init__(self, primary: Server | None = None) -> None:
         self.settings: dict[str, str] = {}
@@ -95,6 +98,18 @@ class Server:
         """Nothing is left."""
         self.stop()
         shutil.rmtree(self.folder)
+
+    def __enter__(self) -> Server:
+        """Started; removed at the end, also when it does not start."""
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.remove()
 
     def database(self) -> str:
         """The address of a new, empty database, by way of the socket. Its locale sorts text otherwise than SQLite, where the server can."""

@@ -31,6 +31,7 @@ from .units import is_number, plural
 
 PROOFS = ("", "digest", "readable", "restored")
 STALE_SOON = 7 / 8
+NEWEST_DOES_NOT_COUNT = "the newest artifact"  # how the note of it begins
 END_OF_TIME = 32503680000.0  # the year 3000: the calendar of Python ends some time after it
 
 
@@ -224,7 +225,7 @@ class _Shelf:
         if not self.policy.rules():
             yield "the policy has no keep rule (last, hourly, daily, weekly, monthly, yearly, within): nothing is removed"
         if self.complete and self.complete[0].id in self.flaws:
-            yield f"the newest artifact, {self.complete[0].id}, does not count: {self.flaws[self.complete[0].id]}"
+            yield f"{NEWEST_DOES_NOT_COUNT}, {self.complete[0].id}, does not count: {self.flaws[self.complete[0].id]}"
         if 0 < len(self.proven) < self.policy.minimum_restored:
             yield f"only {len(self.proven)} of minimum_restored {self.policy.minimum_restored} are proven by a restore"
         if self.proven and now - self.proven[0].taken_at > STALE_SOON * self.policy.stale_after:

@@ -127,7 +127,7 @@ class HostChild:
     def __init__(self, command: Command, account: pwd.struct_passwd | None) -> None:
         self._patience, self._tail = command.patience, Tail()
         self._process = _start(command, account)
-        self._out, self._errors = self._process.stdout.fileno(), self._process.stderr.fileno()  # type: ignore[union-attr]
+        self._out, self._errors = self._process.stdout.fileno(), self._process.stderr.fileno()  # type: ignore[union-attr]  # both are pipes
         self._in = self._process.stdin.fileno() if self._process.stdin else -1
         self._hears = True
         for descriptor in (self._in, self._out, self._errors):

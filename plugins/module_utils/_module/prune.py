@@ -12,7 +12,7 @@ from typing import Any
 
 from .._core.catalog import Artifact
 from .._core.errors import RunbookError
-from .._core.keep import Plan, plan_prune
+from .._core.keep import NEWEST_DOES_NOT_COUNT, Plan, plan_prune
 from .._core.keep_rules import Policy
 from .._core.prune import TooMuch, candidate, carry_out, check_amount, steps_of
 from .backup import existing, place_of
@@ -42,7 +42,7 @@ def _told(plan: Plan, steps: list[dict[str, Any]], artifacts: list[Artifact]) ->
     before = [artifact.id for artifact in artifacts]
     return {
         "changed": bool(steps), "plan": steps, "decisions": plan.data()["decisions"], "notes": list(plan.notes),
-        "outcome": "warn" if any(note.startswith("the newest artifact") for note in plan.notes) else "ok", "freed_bytes": _bytes(steps),
+        "outcome": "warn" if any(note.startswith(NEWEST_DOES_NOT_COUNT) for note in plan.notes) else "ok", "freed_bytes": _bytes(steps),
         "diff": {"before": _lines(before), "after": _lines([name for name in before if name not in going])},
     }  # fmt: skip
 

@@ -27,7 +27,6 @@ EVERYTHING = os.environ.get("SWEEP") == "all"
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 _PR_SET_PTRACER = 0x59616D61
-_CLONE_NEWNS = 0x00020000
 _SECONDS = 60.0
 
 
@@ -93,37 +92,6 @@ def _tell(work: Callable[[], Any], tell: int) -> None:
         left = pickle.dumps((False, AssertionError(f"{type(told[1]).__name__}: {told[1]}")))
     while left:
         left = left[os.writev(tell, [left]) :]  # a system call that nothing under test makes
-
-
-def mounted(work: Callable[[], Any]) -> Any:
-    """``work`` in a child that may mount without anybody else seeing it; gives or raises what it does. Skips where that is forbidden."""
-    answer, tell = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            _tell(lambda: _unshared(work), tell)
-        finally:
-            os._exit(0)
-    os.close(tell)
-    with os.fdopen(answer, "rb") as file:
-        ok, value = pickle.loads(file.read())
-    os.waitpid(pid, 0)
-    if not ok:
-        raise value
-    return value
-
-
-def _unshared(work: Callable[[], Any]) -> Any:
-    if ctypes.CDLL(None).unshare(_CLONE_NEWNS) != 0:
-        pytest.skip("mount namespaces are not permitted here")
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True, timeout=_SECONDS, capture_output=True)
-    return work()
-
-
-def tmpfs(place: Path, size: str) -> None:
-    """An empty disk of that size, such as ``4m``; only in work of ``mounted``."""
-    place.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=True, timeout=_SECONDS, capture_output=True)
 
 
 def _wait_for_tracer(pid: int, strace: subprocess.Popen[bytes]) -> None:

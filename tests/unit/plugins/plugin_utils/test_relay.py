@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils import open_runs,
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.database import SqliteDatabase, open_database
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places
+from ansible_collections.tradeops.runbook.tests.support.waiting import until
 
 from .recorded import KEY, chained, raising, run_id, started, step
 
@@ -30,13 +30,6 @@ def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     History(found).close()
     open_runs.announce(open_database(found), KEY, run_id(1), EVENTS[:1])
     return found
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def arrived(where: Places) -> int:

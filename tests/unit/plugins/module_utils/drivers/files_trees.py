@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import io
 import os
-import pickle
 import stat
-import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
 
-import pytest
 from hypothesis import strategies as st
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup_types import Context, Taken
@@ -232,40 +228,3 @@ def target(root: Path | str, tag: str = "20261120T021500Z-7f3a9c1e", **more: Any
 
 def staged(made: Target, archive: bytes, taken: Taken | None = None) -> None:
     made.stage(io.BytesIO(archive), manifest(archive, taken))
-
-
-def with_mounts(work: Callable[[], Any]) -> Any:
-    """Calls a function where it may mount without anybody else seeing it; returns or raises what it does. Skips where that is forbidden."""
-    receiving, sending = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _child(work, sending)
-    os.close(sending)
-    with os.fdopen(receiving, "rb") as file:
-        result = pickle.loads(file.read())
-    os.waitpid(child, 0)
-    if isinstance(result, BaseException):
-        raise result
-    return result
-
-
-def _child(work: Callable[[], Any], sending: int) -> None:
-    try:
-        if ctypes.CDLL(None).unshare(0x00020000) != 0:  # CLONE_NEWNS
-            pytest.skip("mount namespaces are not permitted here")
-        mount("--make-rprivate", "/")
-        result: Any = work()
-    except BaseException as error:  # a skip is none of Exception
-        result = error
-    with os.fdopen(sending, "wb") as file:
-        pickle.dump(result, file)
-    os._exit(0)
-
-
-def mount(*options: str) -> None:
-    subprocess.run(["mount", *options], check=True, timeout=30, capture_output=True)
-
-
-def tmpfs(place: Path, size: str = "4m") -> None:
-    place.mkdir(exist_ok=True)
-    mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place))

@@ -20,7 +20,8 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._directory import MARK, Directory
 
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.backups import hidden
-from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import Fault, mounted, needs_strace, sweep, tmpfs, traced
+from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.mounts import mounted, tmpfs
+from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import Fault, needs_strace, sweep, traced
 
 NAME = "production/nextrade/sqlite/orders/20261120T021500Z-7f3a9c1e.data.sqlite.zst"
 PREFIX = "production/nextrade/sqlite/orders/"

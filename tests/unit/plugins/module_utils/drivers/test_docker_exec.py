@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe impor
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._child_process import Child, Command, Host, Patience
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._docker_exec import Container, ContainerChild
 from ansible_collections.tradeops.runbook.tests.support.children import environment
+from ansible_collections.tradeops.runbook.tests.support.waiting import until
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.drivers.engine import Engine
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
@@ -68,13 +69,6 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_arguments_are_data(programs: Host | Container) -> None:
@@ -350,7 +344,7 @@ def test_frames_in_any_pieces(frames: list[tuple[int, bytes]], data: Any) -> Non
             for piece in pieces[1:]:
                 theirs.sendall(piece)
 
-    child = ContainerChild(_Silent(), "id", Patience("x", Deadline(10, time.monotonic)), ours)  # type: ignore[arg-type]
+    child = ContainerChild(_Silent(), "id", Patience("x", Deadline(10, time.monotonic)), ours)  # type: ignore[arg-type]  # see _Silent
     thread = threading.Thread(target=send)
     thread.start()
     child.begin(pieces[0], "x", mark)
@@ -364,7 +358,7 @@ def test_frames_in_any_pieces(frames: list[tuple[int, bytes]], data: Any) -> Non
 @pytest.mark.parametrize("rest", [b"\x01\0\0", b"\x01\0\0\0\0\0\0\x05ab"])
 def test_a_frame_that_is_cut_off(rest: bytes) -> None:
     ours, theirs = socket.socketpair()
-    child = ContainerChild(_Silent(), "id", Patience("x", Deadline(10, time.monotonic)), ours)  # type: ignore[arg-type]
+    child = ContainerChild(_Silent(), "id", Patience("x", Deadline(10, time.monotonic)), ours)  # type: ignore[arg-type]  # see _Silent
     with theirs:
         theirs.sendall(rest)
     with pytest.raises(Unreachable, match="middle of a frame"), child:

@@ -36,9 +36,10 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 )
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _tree_content, files_backup
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.files_backup import Source
+from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.mounts import mount, mounted, tmpfs
 
-from .files_trees import ACL, RICH, ROOT, TREES, File, Folder, Link, backed_up, context, has_xattrs, look, mount, plant, staged
-from .files_trees import target, text, tmpfs, with_mounts
+from .files_trees import ACL, RICH, ROOT, TREES, File, Folder, Link, backed_up, context, has_xattrs, look, plant, staged
+from .files_trees import target, text
 
 as_root = pytest.mark.skipif(not ROOT, reason="needs root")
 TAG = "20261120T021500Z-7f3a9c1e"
@@ -490,7 +491,7 @@ def test_mounts(tmp_path: Path) -> None:
         mount("--bind", str(tmp_path / "live"), str(tmp_path / "a b\\c"))
         source(tmp_path / "a b\\c", require_mount=True).identity()
 
-    with_mounts(work)
+    mounted(work)
 
 
 # --- the stream
@@ -726,7 +727,7 @@ def test_no_room(what: str, tmp_path: Path) -> None:
         plant(place / "live", Folder({b"old": text("old")}))
         fill(place, archive)
 
-    with_mounts(work)
+    mounted(work)
 
 
 def test_the_manifest_is_only_needed_for_comparing(root: Path) -> None:

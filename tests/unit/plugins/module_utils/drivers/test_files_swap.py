@@ -20,8 +20,9 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _tree_rename, _tree_staging
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._tree_rename import TargetChanged
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.files_backup import Target
+from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.mounts import mount, mounted, tmpfs
 
-from .files_trees import RICH, ROOT, Folder, Link, backed_up, look, mount, plant, staged, target, text, tmpfs, with_mounts
+from .files_trees import RICH, ROOT, Folder, Link, backed_up, look, plant, staged, target, text
 
 TAG = "20261120T021500Z-7f3a9c1e"
 KEPT = f".before-{TAG}"
@@ -247,7 +248,7 @@ def test_a_root_that_is_a_mount_point(kind: str, tmp_path: Path, archive: bytes)
         assert without_kept(contents(live)) == {**WAS, "a": "new a", "b/f": "new b", "b/g": "more"}
         assert not [name for name in os.listdir(live) if "restore" in name]
 
-    with_mounts(work)
+    mounted(work)
 
 
 @pytest.mark.skipif(not ROOT, reason="mounting needs root")
@@ -258,7 +259,7 @@ def test_a_path_that_is_a_mount_point(live: Path, archive: bytes) -> None:
             staged(target(live, paths=["a", "b"]), archive)
         assert (live / "a").read_text() == "old a" and os.listdir(live.parent) == ["live"]
 
-    with_mounts(work)
+    mounted(work)
 
 
 # --- killed at any step

@@ -38,7 +38,8 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._sqlite_
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.sqlite_backup import Source
 from ansible_collections.tradeops.runbook.tests.support.children import environment
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.backups import book, files, fill, hidden
-from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import Fault, mounted, needs_strace, tmpfs
+from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.mounts import mounted, tmpfs
+from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import Fault, needs_strace
 
 TAG = "20261120T021500Z-7f3a9c1e"
 

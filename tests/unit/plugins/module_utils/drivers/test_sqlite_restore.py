@@ -28,7 +28,8 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.transfer im
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._sqlite_tables import NotADatabase
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.sqlite_restore import Target
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.backups import book, dump, files, fill, hidden, rows
-from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import Fault, mounted, needs_strace, sweep, tmpfs
+from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.mounts import mounted, tmpfs
+from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import Fault, needs_strace, sweep
 
 TAG = "20261120T021500Z-7f3a9c1e"
 OTHER = "20261120T021501Z-00000001"

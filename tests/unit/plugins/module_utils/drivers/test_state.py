@@ -22,7 +22,8 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.lease import Claim
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.state import State, moment
 from ansible_collections.tradeops.runbook.tests.support.children import environment
-from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import mounted, needs_strace, sweep, tmpfs, traced
+from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.mounts import mounted, tmpfs
+from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import needs_strace, sweep, traced
 
 CLAIM = Claim("deploy", "run-1", "a release", 60.0)
 OTHERS = Claim("deploy", "run-2", "a restore", 60.0)
