@@ -9,7 +9,6 @@ is left behind.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
@@ -28,6 +27,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._module import pr
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore import bring_back
 from ansible_collections.tradeops.runbook.tests.faults.conftest import EVERYTHING, evidence, whole
 from ansible_collections.tradeops.runbook.tests.support.backup_sites import RANDOM, Site
+from ansible_collections.tradeops.runbook.tests.support.children import forked, status_of
 
 FLIPS, ROUND_TRIPS, KILLS, SIZES = (1000, 20, 20, 24) if EVERYTHING else (20, 2, 3, 6)
 DAY = 86400.0
@@ -53,19 +53,14 @@ Note = Callable[[str, str], None]
 
 def killed(work: Callable[[], Any], seconds: float) -> bool:
     """``work`` in a child that is killed after a while; whether it was still alive."""
-    pid = os.fork()
-    if pid == 0:
-        os.setpgid(0, 0)
-        with contextlib.suppress(BaseException):
-            work()
-        os._exit(0)
+    pid = forked(work)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if os.waitpid(pid, os.WNOHANG)[0]:
             return False
         time.sleep(0.0005)
     os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    status_of(pid)
     return True
 
 
@@ -177,16 +172,8 @@ def test_many_at_once(site: Site, note: Note) -> None:
         except Busy:
             os._exit(3)
 
-    children = []
-    for _number in range(6):
-        pid = os.fork()
-        if pid == 0:
-            with contextlib.suppress(BaseException):
-                one()
-                os._exit(0)
-            os._exit(1)
-        children.append(pid)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    children = [forked(one) for _number in range(6)]
+    codes = [status_of(pid) for pid in children]
     assert set(codes) <= {0, 3} and 0 in codes
     assert len(site.artifacts()) == codes.count(0)
     whole(site)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup_types import Context
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import NotThere, RunbookError
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Deadline
@@ -29,6 +28,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._docker_
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._pg_client import Client, finished
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore import bring_back
 from ansible_collections.tradeops.runbook.tests.support.backup_sites import Site
+from ansible_collections.tradeops.runbook.tests.support.children import forked, status_of
 from ansible_collections.tradeops.runbook.tests.support.waiting import until
 
 IMAGE = os.environ.get("RUNBOOK_POSTGRESQL_IMAGE")
@@ -160,12 +160,7 @@ def midway(monkeypatch: pytest.MonkeyPatch, method: str, action: Callable[[], ob
 
 def killed(work: Callable[[], object]) -> bool:
     """Whether ``work``, done in a child process, ended by SIGKILL."""
-    pid = os.fork()
-    if pid == 0:
-        with contextlib.suppress(BaseException):
-            work()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    return status_of(forked(work)) == -signal.SIGKILL
 
 
 def whole(site: Site) -> None:

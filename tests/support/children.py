@@ -1,15 +1,60 @@
 # Copyright: (c) 2026, the tradeops.runbook contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Child processes that can import the collection: a test runner's import hooks do not reach them."""
+"""Child processes of tests."""
 
 from __future__ import annotations
 
+import gc
 import os
+import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What the test has, its import path, and ``more``."""
+    """For a new Python that can import the collection (import hooks of a test runner do not reach it): what the test has, and ``more``."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[5]), *sys.path]), **more}
+
+
+def forked(work: Callable[[], object]) -> int:
+    """The process number of a copy of this process that does ``work``; it ends with 0, or with 1 after an exception."""
+    pid = os.fork()
+    if pid == 0:
+        gc.disable()  # no thread is in the copy, and garbage that ends threads of its own would wait for them for ever (zstd)
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return pid
+
+
+def status_of(pid: int) -> int:
+    """Waits for a child; its exit status, or the negative number of the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def answer(work: Callable[[], Any]) -> Any:
+    """Gives or raises what ``work`` does in a copy of this process."""
+    receiving, sending = os.pipe()
+
+    def tell() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # also the outcomes of pytest: a skip, a failure
+            result = error
+        with os.fdopen(sending, "wb") as file:
+            pickle.dump(result, file)
+
+    child = forked(tell)
+    os.close(sending)
+    with os.fdopen(receiving, "rb") as file:
+        result = pickle.loads(file.read())
+    status_of(child)
+    if isinstance(result, BaseException):
+        raise result
+    return result

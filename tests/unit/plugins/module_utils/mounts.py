@@ -6,44 +6,27 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import pickle
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.tradeops.runbook.tests.support.children import answer
 
 _CLONE_NEWNS = 0x00020000
 
 
 def mounted(work: Callable[[], Any]) -> Any:
     """``work`` in a child that may mount; gives or raises what it does. Skips where that is forbidden."""
-    receiving, sending = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _child(work, sending)
-    os.close(sending)
-    with os.fdopen(receiving, "rb") as file:
-        result = pickle.loads(file.read())
-    os.waitpid(child, 0)
-    if isinstance(result, BaseException):
-        raise result
-    return result
 
-
-def _child(work: Callable[[], Any], sending: int) -> None:
-    try:
+    def apart() -> Any:
         if ctypes.CDLL(None).unshare(_CLONE_NEWNS) != 0:
             pytest.skip("mount namespaces are not permitted here")
         mount("--make-rprivate", "/")
-        result: Any = work()
-    except BaseException as error:  # a skip is none of Exception
-        result = error
-    with os.fdopen(sending, "wb") as file:
-        pickle.dump(result, file)
-    os._exit(0)
+        return work()
+
+    return answer(apart)
 
 
 def mount(*options: str) -> None:

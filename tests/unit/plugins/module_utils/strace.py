@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.tradeops.runbook.tests.support.children import forked, status_of
 
 EVERYTHING = os.environ.get("SWEEP") == "all"
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
@@ -49,10 +50,7 @@ def traced(work: Callable[[], Any], log: Path, *options: str) -> Ended:
     """``work`` in a child that strace is attached to before it begins."""
     go, start = os.pipe()
     answer, tell = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(start)
-        _child(work, go, tell)
+    pid = forked(lambda: _child(work, go, start, tell))
     os.close(go)
     os.close(tell)
     argv = ["strace", "-f", "-q", "-o", str(log), "-p", str(pid), *options]
@@ -64,20 +62,18 @@ def traced(work: Callable[[], Any], log: Path, *options: str) -> Ended:
         finally:
             with contextlib.suppress(OSError):
                 os.close(start)
-            _pid, status = os.waitpid(pid, 0)
+            status = status_of(pid)
             strace.wait(_SECONDS)
     ok, value = pickle.loads(told) if told else (False, None)
     calls = tuple(line for line in log.read_text(errors="replace").splitlines() if "(" in line)
-    return Ended(os.WIFSIGNALED(status), value if ok else None, None if ok else value, calls)
+    return Ended(status < 0, value if ok else None, None if ok else value, calls)
 
 
-def _child(work: Callable[[], Any], go: int, tell: int) -> None:
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)  # where only parents may trace
-        os.read(go, 1)
-        _tell(work, tell)
-    finally:
-        os._exit(0)
+def _child(work: Callable[[], Any], go: int, start: int, tell: int) -> None:
+    os.close(start)
+    ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)  # where only parents may trace
+    os.read(go, 1)
+    _tell(work, tell)
 
 
 def _tell(work: Callable[[], Any], tell: int) -> None:

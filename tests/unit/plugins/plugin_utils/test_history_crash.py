@@ -15,11 +15,11 @@ from types import FrameType
 from typing import Any
 
 import pytest
-
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import history as history_module
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import JournalFile
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places
+from ansible_collections.tradeops.runbook.tests.support.children import forked, status_of
 
 from .recorded import KEY, chained, check, checks, ended, hosts, lay_down, run_id, seal, started, step
 
@@ -41,14 +41,11 @@ def killed_after(lines: int, work: Callable[[], Any]) -> bool:
                 os.kill(os.getpid(), signal.SIGKILL)
         return count
 
-    pid = os.fork()
-    if pid == 0:
+    def watched() -> None:
         sys.settrace(count)
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        work()
+
+    return status_of(forked(watched)) == -signal.SIGKILL
 
 
 def seal_own(where: Places) -> None:

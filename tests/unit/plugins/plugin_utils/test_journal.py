@@ -17,11 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import Chain, Event
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import journal
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.journal import JournalFile, extend, is_alive, quarantine, read, run_id_of, shelve
-from ansible_collections.tradeops.runbook.tests.support.children import environment
+from ansible_collections.tradeops.runbook.tests.support.children import answer, environment
 
 from .recorded import chained, run_id, started, step
 
@@ -51,18 +50,6 @@ def events() -> list[Event]:
 
 def seen_by_another_process(path: Path) -> str:
     return subprocess.run([sys.executable, "-c", PROBE, str(path)], check=True, capture_output=True, text=True).stdout.strip()
-
-
-def in_a_child(work: object) -> int:
-    """The exit status of a forked child that does ``work``: 0 when it returned True."""
-    pid = os.fork()
-    if pid == 0:
-        status = 9
-        try:
-            status = 0 if work() else 1  # type: ignore[operator]
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_it_is_for_its_owner_alone(opened: JournalFile) -> None:
@@ -103,7 +90,7 @@ def test_a_forked_child_neither_writes_nor_holds_nor_breaks_the_lock(opened: Jou
             return alive
         return False
 
-    assert in_a_child(child) == 0
+    assert answer(child)
     assert seen_by_another_process(opened.path) == "held"
     assert read(opened.path).events == []
 
@@ -177,7 +164,7 @@ def test_a_line_that_does_not_fit_on_the_disk_is_taken_back(opened: JournalFile,
             return read(own.path) == before
         return False
 
-    assert in_a_child(child_limits_itself) == 0
+    assert answer(child_limits_itself)
 
 
 def test_a_folder_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import socket
 import threading
 import time
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Deadline, Probe
+from ansible_collections.tradeops.runbook.tests.support.children import answer
 
 NOBODY = 65534
 
@@ -88,29 +87,12 @@ def as_nobody(tmp_path: Path) -> Callable[[Callable[[], Any]], Any]:
     def call(work: Callable[[], Any]) -> Any:
         if os.geteuid() != 0:
             return work()
-        receiving, sending = os.pipe()
-        child = os.fork()
-        if child == 0:
-            _child(work, sending)
-        os.close(sending)
-        with os.fdopen(receiving, "rb") as file:
-            result = pickle.loads(file.read())
-        os.waitpid(child, 0)
-        if isinstance(result, Exception):
-            raise result
-        return result
+        return answer(lambda: _become_nobody() or work())
 
     return call
 
 
-def _child(work: Callable[[], Any], sending: int) -> None:
-    try:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-        result: Any = work()
-    except Exception as error:
-        result = error
-    with os.fdopen(sending, "wb") as file:
-        pickle.dump(result, file)
-    os._exit(0)
+def _become_nobody() -> None:
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)

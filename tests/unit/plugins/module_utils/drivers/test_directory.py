@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup_types import Entry
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import Busy, Exists, InvalidInput, NoSpace, NotThere, Refused, RunbookError, Unsure
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._directory import MARK, Directory
-
+from ansible_collections.tradeops.runbook.tests.support.children import forked, status_of
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.backups import hidden
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.mounts import mounted, tmpfs
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import Fault, needs_strace, sweep, traced
@@ -312,21 +311,19 @@ def test_of_eight_at_once_one_gets_the_lock(repository: Directory, tmp_path: Pat
     barrier_in, barrier_out = os.pipe()
     hold_in, hold_out = os.pipe()
     answer_in, answer_out = os.pipe()
-    children = []
-    for _number in range(8):
-        pid = os.fork()
-        if pid == 0:
-            os.close(barrier_out)
-            os.close(hold_out)
-            os.read(barrier_in, 1)
-            try:
-                with repository.locked(PREFIX):
-                    os.write(answer_out, b"1")
-                    os.read(hold_in, 1)
-            except Busy:
-                os.write(answer_out, b"0")
-            os._exit(0)
-        children.append(pid)
+
+    def contend() -> None:
+        os.close(barrier_out)
+        os.close(hold_out)
+        os.read(barrier_in, 1)
+        try:
+            with repository.locked(PREFIX):
+                os.write(answer_out, b"1")
+                os.read(hold_in, 1)
+        except Busy:
+            os.write(answer_out, b"0")
+
+    children = [forked(contend) for _number in range(8)]
     for descriptor in (barrier_out, answer_out):
         os.close(descriptor)
     answers = b""
@@ -334,7 +331,7 @@ def test_of_eight_at_once_one_gets_the_lock(repository: Directory, tmp_path: Pat
         answers += os.read(answer_in, 8)
     os.close(hold_out)
     for pid in children:
-        os.waitpid(pid, 0)
+        status_of(pid)
     assert sorted(answers) == sorted(b"00000001")
     with repository.locked(PREFIX):
         pass

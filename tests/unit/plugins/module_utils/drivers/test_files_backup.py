@@ -23,23 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import (
-    Busy,
-    InvalidInput,
-    NoSpace,
-    Refused,
-    RunbookError,
-    TimedOut,
-    VerifyFailed,
-)
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import Busy, InvalidInput, NoSpace, Refused, RunbookError, TimedOut, VerifyFailed
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _tree_content, files_backup
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.files_backup import Source
+from ansible_collections.tradeops.runbook.tests.support.children import forked, status_of
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.mounts import mount, mounted, tmpfs
+from hypothesis import given
 
-from .files_trees import ACL, RICH, ROOT, TREES, File, Folder, Link, backed_up, context, has_xattrs, look, plant, staged
-from .files_trees import target, text
+from .files_trees import ACL, RICH, ROOT, TREES, File, Folder, Link, backed_up, context, has_xattrs, look, plant, staged, target, text
 
 as_root = pytest.mark.skipif(not ROOT, reason="needs root")
 TAG = "20261120T021500Z-7f3a9c1e"
@@ -538,20 +529,19 @@ def test_the_time_is_over(step: str, root: Path) -> None:
 @contextmanager
 def exchanging(folder: Path, one: str, other: str) -> Iterator[None]:
     """Another process exchanges two names as fast as it can."""
-    child = os.fork()
-    if child == 0:
-        try:
-            descriptor = os.open(folder, os.O_RDONLY)
-            exchange, names = ctypes.CDLL(None).renameat2, (one.encode(), other.encode())
-            while True:
-                exchange(descriptor, names[0], descriptor, names[1], 2)
-        finally:
-            os._exit(1)
+
+    def exchange() -> None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        rename, names = ctypes.CDLL(None).renameat2, (one.encode(), other.encode())
+        while True:
+            rename(descriptor, names[0], descriptor, names[1], 2)
+
+    child = forked(exchange)
     try:
         yield
     finally:
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        status_of(child)
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import Exists, InvalidInput, Refused
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _tree_rename, _tree_staging
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._tree_rename import TargetChanged
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.files_backup import Target
+from ansible_collections.tradeops.runbook.tests.support.children import forked, status_of
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.mounts import mount, mounted, tmpfs
 
 from .files_trees import RICH, ROOT, Folder, Link, backed_up, look, plant, staged, target, text
@@ -277,25 +277,20 @@ def killed(work: Callable[[], Any], step: int) -> bool:
 
     Everything that changes a name, an owner, a mode or a time is announced, and renameat2 when it is looked up.
     """
-    child = os.fork()
-    if child == 0:
-        left = [step]
+    left = [step]
 
-        def hook(_event: str, _arguments: Any) -> None:
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+    def hook(_event: str, _arguments: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-        status = 1
-        try:
-            sys.addaudithook(hook)
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    _child, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
+    def watched() -> None:
+        sys.addaudithook(hook)
+        work()
+
+    status = status_of(forked(watched))
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
 
 
 def sweep(prepare: Callable[[Path], Callable[[], Any]], check: Callable[[Path], None], folder: Path) -> int:

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup_types import Context
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import Busy, InUse, InvalidInput, NoSpace, RunbookError, TimedOut
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Deadline
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.transfer import Body
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._sqlite_tables import NotADatabase
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.sqlite_restore import Target
+from ansible_collections.tradeops.runbook.tests.support.children import forked, status_of
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.backups import book, dump, files, fill, hidden, rows
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.mounts import mounted, tmpfs
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.strace import Fault, needs_strace, sweep
@@ -241,12 +241,12 @@ def test_two_at_once_do_not_take_each_others(path: Path, backup: bytes) -> None:
 
 
 def test_what_the_dead_had_staged_goes(path: Path, backup: bytes) -> None:
-    pid = os.fork()
-    if pid == 0:
+    def dies() -> None:
         staged(path, backup)
         staged(path, backup, OTHER)
         os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(pid, 0)
+
+    status_of(forked(dies))
     assert len(hidden(path.parent)) == 2
     staged(path, backup).discard()
     assert hidden(path.parent) == []
