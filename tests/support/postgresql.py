@@ -94,6 +94,13 @@ class Server:
             self._process.wait(30)
             self._process = None
 
+    def processor_seconds(self) -> float:
+        """What its sessions used that are over."""
+        if self._process is None:
+            raise AssertionError("it does not run")
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")  # cutime and cstime of proc(5)
+
     def remove(self) -> None:
         """Nothing is left."""
         self.stop()

@@ -25,7 +25,7 @@ from ._pg_count import Count, as_recorded
 from ._pg_errors import ToolTooOld
 from ._pg_sql import create, dress, own_name, quote_name, quote_text
 
-_LOADING = "-c synchronous_commit=off -c maintenance_work_mem=256MB"
+_LOADING = "-c synchronous_commit=off"
 _TERMINATE_EVERY_SECONDS = 0.1
 _CLEANUP_SECONDS = 60.0
 
