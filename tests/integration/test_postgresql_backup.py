@@ -789,6 +789,24 @@ def test_questions(server: Server, make: Make, tmp_path: Path) -> None:
     assert "shop_verify_7f3a9c1e" not in databases(server)
 
 
+def test_what_a_killed_verification_left_goes_with_a_later_one(server: Server, make: Make) -> None:
+    given = make(EVERYTHING)
+    taken = take(given)
+    restored(given, taken, scratch=True)
+    mark = server.sql("postgres", "select shobj_description(oid, 'pg_database') from pg_database where datname = 'shop_verify_7f3a9c1e'")
+    stamp, instant = mark.rsplit(" ", 1)
+    long_ago = f"{stamp} {int(instant) - 90_000}"
+    for name, comment in (("shop_verify_0000001a", long_ago), ("shop_verify_0000002b", mark), ("shop_verify_0000003c", f"{long_ago} or so")):
+        server.sql("postgres", f"create database {name}", f"comment on database {name} is '{comment}'")
+    server.sql("postgres", f"comment on database shop is '{mark}'")
+    target = restored(given, taken, scratch=True)
+    assert {name for name in databases(server) if "verify" in name} == {"shop_verify_7f3a9c1e", "shop_verify_0000002b", "shop_verify_0000003c"}
+    target.discard()
+    for name in ("shop_verify_0000002b", "shop_verify_0000003c"):
+        server.sql("postgres", f"drop database {name}")
+    assert "shop" in databases(server)
+
+
 # The swap
 
 IMPATIENT = """

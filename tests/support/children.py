@@ -21,9 +21,12 @@ def environment(**more: str) -> dict[str, str]:
 
 def forked(work: Callable[[], object]) -> int:
     """The process number of a copy of this process that does ``work``; it ends with 0, or with 1 after an exception."""
+    collecting = gc.isenabled()
+    gc.disable()  # no thread is in the copy, and garbage that ends threads of its own would wait for them for ever (zstd)
     pid = os.fork()
+    if pid and collecting:
+        gc.enable()
     if pid == 0:
-        gc.disable()  # no thread is in the copy, and garbage that ends threads of its own would wait for them for ever (zstd)
         status = 1
         try:
             work()

@@ -28,6 +28,7 @@ from ._pg_sql import create, dress, own_name, quote_name, quote_text
 _LOADING = "-c synchronous_commit=off"
 _TERMINATE_EVERY_SECONDS = 0.1
 _CLEANUP_SECONDS = 60.0
+_LEFT_SECONDS = 86_400
 
 
 class Target:
@@ -61,8 +62,12 @@ class Target:
             server = Server(session)
             self._check_tools(server, str(manifest.get("identity", {}).get("tools") or ""))
             _drop(session, self._staged)  # what an interrupted attempt left
+            if self._context.scratch:
+                _sweep(session)
             try:
                 session.rows(create(self._staged, figures, server.version_num) + self._tablespace(session))
+                if self._context.scratch:
+                    session.rows(f"COMMENT ON DATABASE {quote_name(self._staged)} IS {quote_text(_MARK + str(session.value(_INSTANT)))}")
                 self._load(stream)
                 for statement in dress(self._staged, figures, _present(session, self._staged)):
                     session.rows(statement)
@@ -206,6 +211,14 @@ SELECT to_json(statement) FROM pg_database, unnest(ARRAY[
   format('ALTER DATABASE %I IS_TEMPLATE %s ALLOW_CONNECTIONS %s', datname, datistemplate::text, datallowconn::text)]) AS statement WHERE datname = """
 
 
+_MARK = "tradeops: made to verify a backup, and worth nothing, at "
+_INSTANT = "SELECT to_json(extract(epoch FROM now())::bigint)"
+_LEFT = f"""
+SELECT to_json(datname) FROM pg_database d, substring(shobj_description(d.oid, 'pg_database') FROM '^{_MARK}([0-9]+)$') AS since
+WHERE since::bigint < extract(epoch FROM now()) - {_LEFT_SECONDS} AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)"""
+"""Copies that carry our mark, are a day old, and are used by nobody."""
+
+
 def _rename(client: Client, statements: Sequence[str], oids: Sequence[int]) -> None:
     """All or nothing, while the sessions of the databases ``oids`` are ended."""
     with client.admin() as session, client.admin() as other:
@@ -218,6 +231,13 @@ def _rename(client: Client, statements: Sequence[str], oids: Sequence[int]) -> N
                 other.rows(_terminate(oids))
             session.collect()
         session.rows("COMMIT")
+
+
+def _sweep(session: Session) -> None:
+    """What verifications left that were killed: nobody asks for the same artifact again."""
+    for name in session.rows(_LEFT):
+        with suppress(RunbookError):  # somebody else's, with our mark in it
+            _drop(session, name)
 
 
 def _drop(session: Session, name: str) -> None:
