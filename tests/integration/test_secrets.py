@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 import yaml
 from conftest import PlaybookRun, PlaybookRunner
+
+from ansible_collections.tradeops.runbook.tests.support.postgresql import Server, programs
 
 SECRET = 'Kx9/tr+Qv"27 ~plant#ed%Value'
 
@@ -166,3 +171,42 @@ def test_a_template_that_fails_does_not_print_the_secret(playbook: PlaybookRunne
     run = playbook("daily.yml", "-vvvv", inventory=inventory(tmp_path, echo), variables={"health_max_parallel": "many"})
     assert run.rc == 2
     assert scan(run, playbook.home) == {}
+
+
+def three_sources(folder: Path, server: Server) -> Path:
+    """An inventory of a database with a password, a database in a file, and a tree."""
+    server.sql("postgres", "create database trades", f"alter role runbook password '{SECRET}'")
+    server.sql("trades", "create table orders (id int primary key)", "insert into orders values (1), (2)")
+    (folder / "data/settings").mkdir(parents=True)
+    (folder / "data/settings/limits.yml").write_text("most: 5\n", encoding="utf-8")
+    with closing(sqlite3.connect(folder / "data/cache.db")) as connection:
+        connection.execute("create table prices (symbol text)")
+    database = {"database": "trades", "host": "127.0.0.1", "port": server.port, "user": "runbook", "secret_password": "{{ vault_key }}", "sslmode": "disable"}
+    sources = {"orders": {"postgresql": database}, "cache": {"sqlite": {"path": str(folder / "data/cache.db")}},
+               "settings": {"files": {"root": str(folder / "data/settings")}}}  # fmt: skip
+    values = {
+        "runbook_system": "planted", "runbook_environment": "test", "backup_repository": {"directory": {"path": str(folder / "backups")}},
+        "backup_sources": [{"name": name, "source": source} for name, source in sources.items()], "restore_state_dir": str(folder / "state"),
+        "preflight_state_dir": str(folder / "state"),
+    }  # fmt: skip
+    host = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3", "vault_key": SECRET}
+    path = folder / "hosts.yml"
+    path.write_text(yaml.safe_dump({"planted": {"hosts": {"app": host}, "vars": values}}), encoding="utf-8")
+    return path
+
+
+@pytest.mark.skipif(programs() is None, reason="no PostgreSQL server here")
+def test_the_password_of_a_database_appears_nowhere_from_its_backup_to_its_restore(playbook: PlaybookRunner, tmp_path: Path) -> None:
+    with Server() as server:
+        path = three_sources(tmp_path, server)
+        with ProcessWatch() as watch:
+            runs = [playbook(name, "-vvvv", "--diff", inventory=path) for name in ("backup.yml", "verify_backups.yml")]
+            for source in ("orders", "cache", "settings"):
+                runs.append(playbook("restore.yml", "-vvvv", "--check", inventory=path, variables={"restore_source": source}))
+                token = re.findall(r"restore_confirm=([0-9a-f]{8})", runs[-1].stdout)[0]
+                runs.append(playbook("restore.yml", "-vvvv", "--diff", inventory=path, variables={"restore_source": source, "restore_confirm": token}))
+            runs.append(playbook("prune_backups.yml", "-vvvv", "--diff", inventory=path))
+            assert server.sql("trades", "select count(*) from orders") == "2"
+    assert [run.rc for run in runs] == [0] * 9, "\n".join(run.stdout[-3000:] for run in runs if run.rc)
+    assert [scan(run, tmp_path) for run in runs] == [{path.name: leaks(path.read_bytes())}] * 9, "only where it was planted"
+    assert watch.found == set() and watch.looks > 20
