@@ -62,6 +62,10 @@ options:
     description: Restore a C(suspect) backup, chosen by its id.
     type: bool
     default: false
+  rto_seconds:
+    description: The recovery time objective. The plan has a doubt when the last proof took longer. C(0) is none.
+    type: float
+    default: 0.0
   state_dir:
     description: Folder for the lock and for what was begun.
     type: path
@@ -167,6 +171,7 @@ SPEC: dict[str, Any] = {
     "invariants": INVARIANTS,
     "manifest_sha256": {"type": "str", "default": ""},
     "allow_suspect": {"type": "bool", "default": False},
+    "rto_seconds": {"type": "float", "default": 0.0},
     "state_dir": {"type": "path", "default": "/var/lib/tradeops"},
 }
 

@@ -45,6 +45,8 @@ class Wish:
     allow_suspect: bool = False
     place: Place | None = None
     """What is restored into, in the words of the catalog."""
+    rto_seconds: float = 0.0
+    """How long it may take (its recovery time objective); 0 for no such limit."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,9 @@ def _doubts(artifact: Artifact, identity: Identity, wish: Wish) -> list[str]:
     told = []
     if artifact.level != "restored":
         told.append(f"the backup was never proven to restore (its level is {artifact.level or 'none'})")
+    seconds = estimate_seconds(artifact)
+    if wish.rto_seconds and seconds is not None and seconds > wish.rto_seconds:
+        told.append(f"it took {format_value(seconds, 's')} when it was last proven, longer than the {format_value(wish.rto_seconds, 's')} of its RTO")
     if manifest["suspect"]:
         told.append(f"the backup is suspect: {manifest['suspect']}")
     whose = "/".join(str(manifest[key]) for key in ("environment", "system", "source"))

@@ -55,7 +55,8 @@ class _Restore:
         self._deadline = deadline_of(params)
         self._target = target_of(params["source"], Context(self._deadline, self._now, self.tag))
         self.identity = self._target.identity()
-        self._wish = Wish(socket.gethostname(), invariants_of(params["invariants"]), params["manifest_sha256"], params["allow_suspect"], self._place)
+        invariants = invariants_of(params["invariants"])
+        self._wish = Wish(socket.gethostname(), invariants, params["manifest_sha256"], params["allow_suspect"], self._place, params["rto_seconds"])
         self.plan = plan_restore(self.artifact, self.identity, self._wish)
         self.state = state_of(params["state_dir"])
 

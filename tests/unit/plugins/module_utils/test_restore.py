@@ -166,6 +166,14 @@ def test_a_backup_of_another_environment_is_a_doubt(tmp_path: Path) -> None:
     assert any("staging" in doubt and "production" in doubt for doubt in told["doubts"])
 
 
+def test_a_backup_that_takes_longer_than_its_objective_is_a_doubt(depot: Depot) -> None:
+    artifact = depot.newest()
+    slow = replace(artifact, proofs=[{**artifact.proofs[-1], "seconds": 5 * 3600.0}])
+    assert plan_restore(slow, HERE, replace(WISH, rto_seconds=5 * 3600.0)).doubts == plan_restore(slow, HERE, WISH).doubts == []
+    [doubt] = plan_restore(slow, HERE, replace(WISH, rto_seconds=4 * 3600.0)).doubts
+    assert doubt == "it took 5 h when it was last proven, longer than the 4 h of its RTO"
+
+
 # --- the confirmation --------------------------------------------------------------------------------------------------------------
 
 
