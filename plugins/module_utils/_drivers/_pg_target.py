@@ -67,7 +67,7 @@ class Target:
             try:
                 session.rows(create(self._staged, figures, server.version_num) + self._tablespace(session))
                 if self._context.scratch:
-                    session.rows(f"COMMENT ON DATABASE {quote_name(self._staged)} IS {quote_text(_MARK + str(session.value(_INSTANT)))}")
+                    _mark(session, self._staged)
                 self._load(stream)
                 for statement in dress(self._staged, figures, _present(session, self._staged)):
                     session.rows(statement)
@@ -231,6 +231,11 @@ def _rename(client: Client, statements: Sequence[str], oids: Sequence[int]) -> N
                 other.rows(_terminate(oids))
             session.collect()
         session.rows("COMMIT")
+
+
+def _mark(session: Session, name: str) -> None:
+    with suppress(RunbookError):  # a role that may not: then it is left, should we be killed
+        session.rows(f"COMMENT ON DATABASE {quote_name(name)} IS {quote_text(_MARK + str(session.value(_INSTANT)))}")
 
 
 def _sweep(session: Session) -> None:
