@@ -88,6 +88,7 @@ class MissingProgram(RunbookError):
 
 # Code or text (the first that matches counts), what it is, and what to do.
 _MEANINGS: tuple[tuple[str, type[RunbookError], str], ...] = (
+    (r"^it was killed by signal", CommandFailed, "see whether the host ran out of memory (its kernel's log), and who ends processes there"),
     (r"\b55P03\b|lock timeout", LockTimeout, "find who holds the lock (pg_locks, pg_blocking_pids) and try again, or raise lock_timeout_seconds"),
     (r"row-level security policy", Denied, "give the backup role BYPASSRLS: what a policy hides would be missing from the backup"),
     (r"conflict with recovery|\b40001\b", RecoveryConflict, "set hot_standby_feedback or a larger max_standby_streaming_delay there, or back up the primary"),

@@ -83,5 +83,6 @@ def test_rows_and_statements_are_not_taken_for_errors(said: str) -> None:
 
 
 def test_a_signal_and_a_long_statement() -> None:
-    assert "killed by signal 9" in failure("pg_dump", -9, "").message
+    killed = failure("pg_dump", -9, "")
+    assert "killed by signal 9" in killed.message and "memory" in killed.hint
     assert len(failure("psql", 3, "ERROR:  42601: x\nSTATEMENT:  " + "x" * 5000).message) < 500
