@@ -139,10 +139,10 @@ def large(tmp_path: Path, server: Server) -> ContainerSite:
     return ContainerSite(tmp_path, server, 80_000)
 
 
-def midway(monkeypatch: pytest.MonkeyPatch, method: str, action: Callable[[], object]) -> None:
-    """``action`` takes place once a megabyte was read from, or written to, one program; what is moved meanwhile is moved slowly.
+def midway(monkeypatch: pytest.MonkeyPatch, method: str, action: Callable[[], object], hold: float | None = 1.0) -> None:
+    """``action`` takes place once a megabyte was read from, or written to, one program; each move meanwhile waits for it, ``hold`` seconds at most.
 
-    Not at all would not do: the engine waits ten seconds for whoever does not read before it kills a container.
+    Without end (None) would not do for every action: the engine waits ten seconds for whoever does not read before it kills a container.
     """
     original, moved, begun = getattr(ContainerChild, method), dict[int, int](), threading.Thread(target=action)
 
@@ -151,8 +151,8 @@ def midway(monkeypatch: pytest.MonkeyPatch, method: str, action: Callable[[], ob
         moved[id(self)] = moved.get(id(self), 0) + len(given if method == "write" else result)
         if begun.ident is None and moved[id(self)] > MEGABYTE:
             begun.start()
-        if begun.is_alive():
-            begun.join(1.0)
+        if begun.ident is not None:  # is_alive() is false of what a process before a fork made
+            begun.join(hold)
         return result
 
     monkeypatch.setattr(ContainerChild, method, counted)
@@ -226,8 +226,11 @@ def test_data_and_secrets_are_in_no_argument(large: ContainerSite) -> None:
     assert not [line for line in seen if any(needle in line for needle in needles)]
 
 
-@pytest.mark.parametrize(("fault", "code"), [("kill", "unreachable"), ("restart", "unreachable"), ("pause", "stalled")])
-def test_the_container_fails_in_the_middle_of_a_dump(large: ContainerSite, monkeypatch: pytest.MonkeyPatch, fault: str, code: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "codes"),
+    [("kill", {"unreachable", "connection_lost"}), ("restart", {"unreachable", "connection_lost"}), ("pause", {"stalled"})],  # whoever dies first is told
+)
+def test_the_container_fails_in_the_middle_of_a_dump(large: ContainerSite, monkeypatch: pytest.MonkeyPatch, fault: str, codes: set[str]) -> None:
     good = large.back_up()["artifact"]["id"]
     before, content = large.bytes_of(good), large.content()
     large.options["stall_timeout_seconds"] = 2
@@ -235,7 +238,7 @@ def test_the_container_fails_in_the_middle_of_a_dump(large: ContainerSite, monke
         midway(patch, "read", lambda: docker(fault, large.server.name))
         with pytest.raises(RunbookError) as caught:
             large.back_up()
-    assert caught.value.code == code and caught.value.hint
+    assert caught.value.code in codes and caught.value.hint
     whole(large)
     assert [artifact.id for artifact in large.artifacts() if artifact.state == "good"] == [good] and large.bytes_of(good) == before
     large.server.revive()
@@ -275,7 +278,7 @@ def test_we_are_killed(large: ContainerSite, monkeypatch: pytest.MonkeyPatch, me
         os.kill(os.getpid(), signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        midway(patch, method, end)
+        midway(patch, method, end, None)
         assert killed(large.back_up if method == "read" else lambda: large.restore(select=good))
     assert program in note.read_text()
     until(lambda: not large.server.commands())
