@@ -798,7 +798,7 @@ def test_what_a_killed_verification_left_goes_with_a_later_one(server: Server, m
     long_ago = f"{stamp} {int(instant) - 90_000}"
     for name, comment in (("shop_verify_0000001a", long_ago), ("shop_verify_0000002b", mark), ("shop_verify_0000003c", f"{long_ago} or so")):
         server.sql("postgres", f"create database {name}", f"comment on database {name} is '{comment}'")
-    server.sql("postgres", f"comment on database shop is '{mark}'")
+    server.sql("postgres", f"comment on database shop is '{long_ago}'")  # as of a copy that somebody renamed, to use it
     target = restored(given, taken, scratch=True)
     assert {name for name in databases(server) if "verify" in name} == {"shop_verify_7f3a9c1e", "shop_verify_0000002b", "shop_verify_0000003c"}
     target.discard()

@@ -215,8 +215,9 @@ _MARK = "tradeops: made to verify a backup, and worth nothing, at "
 _INSTANT = "SELECT to_json(extract(epoch FROM now())::bigint)"
 _LEFT = f"""
 SELECT to_json(datname) FROM pg_database d, substring(shobj_description(d.oid, 'pg_database') FROM '^{_MARK}([0-9]+)$') AS since
-WHERE since::bigint < extract(epoch FROM now()) - {_LEFT_SECONDS} AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)"""
-"""Copies that carry our mark, are a day old, and are used by nobody."""
+WHERE datname ~ '_verify_[0-9a-f]{{8}}$' AND since::bigint < extract(epoch FROM now()) - {_LEFT_SECONDS}
+  AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)"""
+"""Copies that carry our mark, are a day old, and are used by nobody. One that was given another name is somebody's, whatever its mark."""
 
 
 def _rename(client: Client, statements: Sequence[str], oids: Sequence[int]) -> None:
