@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Whose backups (base), what (SOURCE), and the file of progress (COPY)."""
+    """Whose backups (base), what (SOURCE), for whose eyes (ENCRYPTION), and the file of progress (COPY)."""
 
     DOCUMENTATION = r"""
 options:
@@ -98,6 +98,27 @@ options:
           globals: {description: "Keep roles and tablespaces beside the data.", type: bool, default: true}
           checksums: {description: "Digest the rows of every table, too, when counting them.", type: bool, default: false}
           max_replica_lag_seconds: {description: Refuse a standby that is further behind., type: float}
+"""
+
+    ENCRYPTION = r"""
+options:
+  encryption:
+    description: Whom backups are encrypted to by the program age, and what opens them. Without recipients they are stored as they are.
+    type: dict
+    suboptions:
+      recipients:
+        description:
+          - Public keys (C(age1...)), as C(age-keygen -y) prints them. Each of them alone opens the backup, so give at least two, one of them kept in escrow.
+          - A restore saves what is there before, and needs them for that.
+          - They may be changed at any time. Earlier backups stay with the recipients they had, which are in their manifests.
+        type: list
+        elements: str
+        default: []
+      identity_file:
+        description:
+          - File on the host with one or more private keys, without a passphrase, for reading what is encrypted. It must be of the mode 0600 or less.
+          - Hosts that only take backups need none, and should have none; a digest is verified without one, too.
+        type: path
 """
 
     COPY = r"""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Optional
 
 from ansible.errors import AnsibleFilterError
 
@@ -14,12 +14,15 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup_sour
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
 
 
+_Given = Optional[Mapping[str, Any]]
+
+
 def compile_backups(
-    lists: Sequence[Sequence[Mapping[str, Any]]], repository: Mapping[str, Any] | None = None, keep: Mapping[str, Any] | None = None
+    lists: Sequence[Sequence[Mapping[str, Any]]], repository: _Given = None, keep: _Given = None, encryption: _Given = None
 ) -> dict[str, dict[str, Any]]:
     """Name to source, complete; every mistake is named at once."""
     try:
-        return {source["name"]: source for source in compile_sources(lists, repository, keep or {})}
+        return {source["name"]: source for source in compile_sources(lists, repository, keep or {}, encryption)}
     except InvalidInput as error:
         raise AnsibleFilterError(f"{error.message}. {error.hint}".rstrip(". ")) from error
 

@@ -21,12 +21,15 @@ extends_documentation_fragment:
   - tradeops.runbook.acting
   - tradeops.runbook.backups
   - tradeops.runbook.backups.source
+  - tradeops.runbook.backups.encryption
   - tradeops.runbook.backups.copy
 options:
   source:
     required: true
   retention_class:
-    description: Class that decides how long it has to be kept at least; see O(tradeops.runbook.backup_prune#module:keep).
+    description:
+      - Class that decides how long it has to be kept at least; see O(tradeops.runbook.backup_prune#module:keep).
+      - What is of the class C(secret) is refused unless it is encrypted to two recipients at least, those of the operations and of the escrow.
     type: str
     default: ''
   fresh_seconds:
@@ -55,6 +58,7 @@ attributes:
     support: full
 requirements:
   - python3-zstandard on the host
+  - the program age on the host, for O(encryption)
   - the client programs of PostgreSQL, at least as new as the server, for the kind C(postgresql)
 seealso:
   - module: tradeops.runbook.backup_verify
@@ -81,7 +85,7 @@ outcome:
   type: str
   returned: always
 code:
-  description: Stable word to match on, such as V(ok), V(suspect), V(no_space), V(busy), V(too_few_objects), V(empty_or_invalid).
+  description: Stable word to match on, such as V(ok), V(suspect), V(no_space), V(busy), V(not_sealed), V(too_few_objects), V(empty_or_invalid).
   type: str
   returned: always
 hint:
@@ -112,7 +116,7 @@ from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.acting import RUN_ID, act
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup import take
-from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_kinds import COPY, PLACE, REPOSITORY, SOURCE
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_kinds import COPY, ENCRYPTION, PLACE, REPOSITORY, SOURCE
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.runbook_module import RunbookModule
 
 SPEC: dict[str, Any] = {
@@ -121,6 +125,7 @@ SPEC: dict[str, Any] = {
     **COPY,
     "source": {**SOURCE, "required": True},
     "repository": REPOSITORY,
+    "encryption": ENCRYPTION,
     "retention_class": {"type": "str", "default": ""},
     "fresh_seconds": {"type": "float", "default": 0.0},
     "min_objects": {"type": "int", "default": 1},

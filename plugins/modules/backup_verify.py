@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - tradeops.runbook.backups
   - tradeops.runbook.backups.source
   - tradeops.runbook.backups.scratch
+  - tradeops.runbook.backups.encryption
   - tradeops.runbook.backups.copy
 options:
   source:
@@ -57,6 +58,7 @@ attributes:
     support: none
 requirements:
   - python3-zstandard on the host
+  - the program age on the host, for what is encrypted
 seealso:
   - module: tradeops.runbook.backup
 """
@@ -84,7 +86,7 @@ outcome:
   type: str
   returned: always
 code:
-  description: Stable word to match on, such as V(ok), V(corrupt), V(not_restored), V(not_there), V(no_space).
+  description: Stable word to match on, such as V(ok), V(corrupt), V(not_opened), V(not_restored), V(not_there), V(no_space).
   type: str
   returned: always
 hint:
@@ -116,7 +118,7 @@ from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.acting import RUN_ID, act
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup import verify
-from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_kinds import COPY, INVARIANTS, PLACE, REPOSITORY, SOURCE
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_kinds import COPY, ENCRYPTION, INVARIANTS, PLACE, REPOSITORY, SOURCE
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.runbook_module import RunbookModule
 
 SPEC: dict[str, Any] = {
@@ -126,6 +128,7 @@ SPEC: dict[str, Any] = {
     "source": {**SOURCE, "required": True},
     "scratch": SOURCE,
     "repository": REPOSITORY,
+    "encryption": ENCRYPTION,
     "select": {"type": "str", "default": "latest"},
     "level": {"type": "str", "choices": ["digest", "readable", "restored"], "default": "restored"},
     "invariants": INVARIANTS,

@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - tradeops.runbook.acting
   - tradeops.runbook.backups
   - tradeops.runbook.backups.source
+  - tradeops.runbook.backups.encryption
   - tradeops.runbook.backups.copy
 options:
   source:
@@ -80,6 +81,7 @@ attributes:
     support: full
 requirements:
   - python3-zstandard on the host
+  - the program age on the host, for what is encrypted
 seealso:
   - module: tradeops.runbook.backup_verify
 """
@@ -105,7 +107,9 @@ outcome:
   type: str
   returned: always
 code:
-  description: Stable word to match on, such as V(ok), V(not_confirmed), V(not_fit), V(in_use), V(corrupt), V(not_restored), V(busy).
+  description:
+    - Stable word to match on, such as V(ok), V(not_confirmed), V(not_fit), V(in_use), V(not_opened), V(not_sealed), V(corrupt), V(not_restored),
+      V(busy).
   type: str
   returned: always
 hint:
@@ -154,7 +158,7 @@ restore:
 from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.acting import RUN_ID, act
-from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_kinds import COPY, INVARIANTS, PLACE, REPOSITORY, SOURCE
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_kinds import COPY, ENCRYPTION, INVARIANTS, PLACE, REPOSITORY, SOURCE
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore import bring_back
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.runbook_module import RunbookModule
 
@@ -164,6 +168,7 @@ SPEC: dict[str, Any] = {
     **COPY,
     "source": {**SOURCE, "required": True},
     "repository": REPOSITORY,
+    "encryption": ENCRYPTION,
     "from": {"type": "dict", "options": {name: {"type": "str"} for name in ("environment", "system", "name")}},
     "select": {"type": "str", "default": "latest_restored"},
     "confirm": {"type": "str", "default": ""},

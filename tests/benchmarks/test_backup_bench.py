@@ -105,7 +105,7 @@ class Ours:
         self.params: dict[str, Any] = {
             "run_id": "bench", "name": "bench", "system": "bench", "environment": "bench", "source": source,
             "repository": {"directory": {"path": str(self.store)}},
-            "retention_class": "", "fresh_seconds": 0, "min_objects": 1, "max_shrink_percent": 100, "compression_level": 1, "progress_file": None,
+            "retention_class": "", "fresh_seconds": 0, "min_objects": 1, "max_shrink_percent": 100, "compression_level": 1, "encryption": None, "progress_file": None,
             "timeout_seconds": 3600.0, "scratch": None, "select": "latest", "level": "restored", "invariants": [],
         }  # fmt: skip
 

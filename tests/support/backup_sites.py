@@ -34,13 +34,15 @@ class Site:
     def __init__(self, kind: str, folder: Path, options: dict[str, Any]) -> None:
         self.kind, self.folder, self.options = kind, folder, options
         self.store = folder / "repository"
+        self.encryption: dict[str, Any] | None = None
 
     def params(self, **more: Any) -> dict[str, Any]:
         base = {
             "run_id": "run", "name": "trades", "system": "exchange", "environment": "test", "kind": None, "source": {self.kind: self.options}, "scratch": None,
             "repository": {"directory": {"path": str(self.store)}}, "retention_class": "", "fresh_seconds": 0.0, "min_objects": 1, "max_shrink_percent": 100.0,
-            "compression_level": 1, "progress_file": None, "timeout_seconds": 300.0, "select": "latest", "level": "restored", "invariants": [],
-            "from": None, "confirm": "", "undo": "", "manifest_sha256": "", "allow_suspect": False, "rto_seconds": 0.0, "state_dir": str(self.folder / "state"),
+            "encryption": self.encryption, "compression_level": 1, "progress_file": None, "timeout_seconds": 300.0, "select": "latest", "level": "restored",
+            "invariants": [], "from": None, "confirm": "", "undo": "", "manifest_sha256": "", "allow_suspect": False, "rto_seconds": 0.0,
+            "state_dir": str(self.folder / "state"),
         }  # fmt: skip
         return {**base, **more}
 

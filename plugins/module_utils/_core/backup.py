@@ -15,7 +15,7 @@ from typing import Any
 
 from .backup_types import Identity, Repository, Source, Taken
 from .catalog import LARGEST_NOTE, Artifact, Place, newest_good, note_name, read_catalog
-from .errors import NoSpace, RunbookError, Unsure, VerifyFailed
+from .errors import NoSpace, Refused, RunbookError, Unsure, VerifyFailed
 from .inventory import check_objects, shrinkage
 from .manifest import FORMAT, canonical, digest_of
 from .times import rfc3339
@@ -24,6 +24,16 @@ from .units import format_value
 
 ROOM = 1.2
 """Free space that is asked for, as a multiple of the size of the last backup."""
+
+
+SECRET = "secret"
+"""The retention class of what may never be stored as it is."""
+
+
+class NotSealed(Refused):
+    """It would be stored for everybody to read."""
+
+    code = "not_sealed"
 
 
 class Suspect(VerifyFailed):
@@ -77,6 +87,8 @@ class Backup:
     def plan(self) -> Plan:
         """Raises what would stop it: Refused, NoSpace, Unreachable and so on."""
         repository = self._tools.repository
+        check_sealed(self._order.retention_class, self._tools.codec)
+        self._tools.codec.check()
         known, identity = repository.identity(), self._source.identity()
         artifacts = read_catalog(repository, self._order.place) if known.exists else []
         newest = newest_good(artifacts, self._tools.clock())
@@ -84,7 +96,7 @@ class Backup:
         steps = [] if known.exists else [{"action": "initialize", "name": known.place, "reason": "the repository is not there yet"}]
         steps.append({
             "action": "write", "name": f"{self._order.place.prefix}{self._order.id}", "bytes": identity.size_bytes,
-            "reason": f"the newest good backup is {newest.id}" if newest else "there is no good backup yet",
+            "reason": f"the newest good backup is {newest.id}{_rotated(newest, self._tools.codec)}" if newest else "there is no good backup yet",
         })  # fmt: skip
         return Plan(identity, artifacts, newest, steps)
 
@@ -138,6 +150,30 @@ class Backup:
                 figures = store(Body(body), sink, tools.codec, lambda count: None)
             self._stored.append(order.place.prefix + name)
             yield {"name": name, "role": role, "format": role.rpartition(".")[2], **figures}
+
+
+def check_sealed(retention_class: str, codec: Codec) -> None:
+    """Secrets are encrypted to two recipients at least, so that one lost key loses nothing. Raises NotSealed."""
+    if retention_class == SECRET and len(recipients_of(codec.facts)) < 2:
+        raise NotSealed(
+            f"a backup of the class {SECRET} is encrypted to two recipients at least, and {len(recipients_of(codec.facts))} were given",
+            "give encryption.recipients the public keys of the operations and of the escrow",
+        )
+
+
+def recipients_of(facts: Mapping[str, Any]) -> list[str]:
+    """Whom a part of a manifest, or the facts of a codec, says it is encrypted to; none for what is not."""
+    found = facts.get("recipients")
+    return [str(recipient) for recipient in found] if isinstance(found, list) else []
+
+
+def _rotated(newest: Artifact, codec: Codec) -> str:
+    """What somebody should know who expects the keys of last time to open the next one."""
+    before, after = ({*recipients_of(facts)} for facts in ((newest.manifest or {})["parts"][0], codec.facts))
+    if before == after:
+        return ""
+    changes = [f"{word} {', '.join(sorted(keys))}" for word, keys in (("no longer", before - after), ("now also", after - before)) if keys]
+    return f"; encrypted to other recipients than that: {', '.join(changes)}{'' if after else ' (it is not encrypted any more)'}"
 
 
 def _check_room(repository: Repository, newest: Artifact | None, identity: Identity) -> None:

@@ -19,7 +19,7 @@ from .verdict import judge_measures, summarize
 
 KEYS: dict[str, Any] = {
     "name": None, "source": None, "class": "", "rpo": None, "rto": None, "keep": None, "fresh": None, "min_objects": 1, "max_shrink_percent": 50.0,
-    "invariants": (), "scratch": None, "repository": None, "timeout": "4 h", "enabled": True,
+    "invariants": (), "scratch": None, "repository": None, "encryption": None, "timeout": "4 h", "enabled": True,
 }  # fmt: skip
 """What an entry may say, with its defaults. Durations are texts with a unit."""
 
@@ -29,12 +29,14 @@ _KINDS = ("source", "repository", "scratch")
 UNITS = {"duration": "s", "rpo": "s", "rto": "s", "size": "B", "freed": "B", "removed": "count", "objects": "count"}
 
 
-def compile_sources(lists: Iterable[Sequence[Mapping[str, Any]]], repository: Any, keep: Mapping[str, Any]) -> list[dict[str, Any]]:
+def compile_sources(
+    lists: Iterable[Sequence[Mapping[str, Any]]], repository: Any, keep: Mapping[str, Any], encryption: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
     """One entry per source with every key, durations in seconds (``rpo_seconds``, ...). Raises InvalidInput that lists every mistake."""
     found, errors = [], []
     for index, entry in enumerate(merge_by_name(lists, "backup_sources", _both)):
         try:
-            found.append(_complete(entry, repository, keep))
+            found.append(_complete(entry, repository, keep, encryption or {}))
         except InvalidInput as error:
             errors.append(f"backup_sources[{index}] ({entry['name']}): {error.message}{f' ({error.hint})' if error.hint else ''}")
     if errors:
@@ -48,11 +50,11 @@ def _both(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
     return merge_mappings(same, later)
 
 
-def _complete(entry: Mapping[str, Any], repository: Any, keep: Mapping[str, Any]) -> dict[str, Any]:
+def _complete(entry: Mapping[str, Any], repository: Any, keep: Mapping[str, Any], encryption: Mapping[str, Any]) -> dict[str, Any]:
     for key in entry:
         if key not in KEYS:
             raise InvalidInput(f'unknown key "{key}"{did_you_mean(key, KEYS)}', f"keys are {', '.join(KEYS)}")
-    whole = {**KEYS, **entry, "repository": entry.get("repository") or repository}
+    whole = {**KEYS, **entry, "repository": entry.get("repository") or repository, "encryption": {**encryption, **(entry.get("encryption") or {})}}
     for key in _KINDS if whole["scratch"] is not None else _KINDS[:2]:
         if not isinstance(whole[key], Mapping) or len(whole[key]) != 1:
             raise InvalidInput(f"{key} must have its kind as the only key", "as in source: {sqlite: {path: /path/to/database}}")

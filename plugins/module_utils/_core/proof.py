@@ -9,7 +9,7 @@ A proof is a file of its own beside the artifact, also one that failed; nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,12 @@ def parts_of(artifact: Artifact) -> list[Mapping[str, Any]]:
     return list(artifact.manifest["parts"])
 
 
+def admit(artifact: Artifact, bench: Bench) -> None:
+    """Raises NotOpened when it is known beforehand that it cannot be unpacked here."""
+    for part in (artifact.manifest or {}).get("parts", ()):
+        bench.codec.admit(part)
+
+
 def prove_stored(artifact: Artifact, bench: Bench) -> None:
     """Level ``digest``: every stored byte is read and is the one that was written. Raises Corrupt."""
     for part in parts_of(artifact):
@@ -90,16 +96,17 @@ def prove_readable(artifact: Artifact, bench: Bench) -> None:
     """Level ``readable``: everything unpacks to the bytes that were taken. Raises Corrupt."""
     for part in parts_of(artifact):
         with bench.repository.open(artifact.prefix + part["name"]) as reader:
-            drain(Part(reader, part, bench.codec, lambda count, part=part: bench.progress(count, part["plain_bytes"])))
+            with closing(Part(reader, part, bench.codec, lambda count, part=part: bench.progress(count, part["plain_bytes"]))) as stream:
+                drain(stream)
 
 
 def stage(artifact: Artifact, bench: Bench, target: Target) -> list[str]:
     """Restore the data beside what is there, and compare: how it differs from the manifest. Raises Corrupt and what the target raises."""
     part = parts_of(artifact)[0]
     with bench.repository.open(artifact.prefix + part["name"]) as reader:
-        stream = Part(reader, part, bench.codec, lambda count: bench.progress(count, part["plain_bytes"]))
-        target.stage(stream, artifact.manifest or {})
-        drain(stream)  # a target may stop early, as tar does at its end marker: only the very end proves the digests
+        with closing(Part(reader, part, bench.codec, lambda count: bench.progress(count, part["plain_bytes"]))) as stream:
+            target.stage(stream, artifact.manifest or {})
+            drain(stream)  # a target may stop early, as tar does at its end marker: only the very end proves the digests
     return differences((artifact.manifest or {})["inventory"], target.inventory())
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any, Protocol
 
 from .backup_types import Reader, Sink, Stream
-from .errors import VerifyFailed
+from .errors import Refused, VerifyFailed
 
 BLOCK = 1 << 20
 
@@ -22,6 +23,12 @@ class Corrupt(VerifyFailed):
     """What is stored is not what was written."""
 
     code = "corrupt"
+
+
+class NotOpened(Refused):
+    """What is stored cannot be unpacked here: that says nothing of what it is worth."""
+
+    code = "not_opened"
 
 
 class Compressor(Protocol):
@@ -33,38 +40,50 @@ class Compressor(Protocol):
     def flush(self) -> bytes:
         """The rest."""
 
+    def close(self) -> None:
+        """Give up what it was made with, on every way out."""
+
 
 class Codec(Protocol):
-    """A compression: ``suffix`` of the file (``zst``), and both directions. Raises MissingLibrary."""
+    """A way to pack: ``suffix`` of the file (``zst``), and both directions. Raises MissingLibrary.
+
+    ``facts`` is what a part of a manifest says of it: ``compression`` (``zstd``), and ``recipients`` where it is encrypted to somebody.
+    """
 
     suffix: str
-    name: str
+    facts: Mapping[str, Any]
 
     def compressor(self) -> Compressor:
         """For one frame."""
 
-    def reader(self, stream: Stream) -> Stream:
-        """The plain bytes of a stream of compressed ones. Raises Corrupt."""
+    def check(self) -> None:
+        """Raises when it is known beforehand that it cannot pack, as for recipients that are none."""
+
+    def admit(self, part: Mapping[str, Any]) -> None:
+        """Raises NotOpened when it is known from the manifest that ``part`` cannot be unpacked here."""
+
+    def reader(self, stream: Stream, part: Mapping[str, Any]) -> Reader:
+        """The plain bytes of the stored ones of ``part``. Raises Corrupt, NotOpened."""
 
 
 def store(stream: Stream, sink: Sink, codec: Codec, progress: Callable[[int], None]) -> dict[str, Any]:
     """Copy all of ``stream``; what a part of a manifest says about the bytes. ``progress`` hears how many plain bytes were read so far."""
     plain, stored = hashlib.sha256(), hashlib.sha256()
     plain_bytes = stored_bytes = 0
-    compressor = codec.compressor()
-    while True:
-        block = stream.read(BLOCK)
-        packed = compressor.compress(block) if block else compressor.flush()
-        plain.update(block)
-        if packed:
-            stored.update(packed)
-            sink.write(packed)
-        plain_bytes, stored_bytes = plain_bytes + len(block), stored_bytes + len(packed)
-        progress(plain_bytes)
-        if not block:
-            break
+    with closing(codec.compressor()) as compressor:
+        while True:
+            block = stream.read(BLOCK)
+            packed = compressor.compress(block) if block else compressor.flush()
+            plain.update(block)
+            if packed:
+                stored.update(packed)
+                sink.write(packed)
+            plain_bytes, stored_bytes = plain_bytes + len(block), stored_bytes + len(packed)
+            progress(plain_bytes)
+            if not block:
+                break
     digests = {"plain_sha256": plain.hexdigest(), "stored_sha256": stored.hexdigest()}
-    return {"compression": codec.name, "plain_bytes": plain_bytes, "stored_bytes": stored_bytes, **digests}
+    return {**codec.facts, "plain_bytes": plain_bytes, "stored_bytes": stored_bytes, **digests}
 
 
 class Body:
@@ -109,22 +128,33 @@ class Part:
     def __init__(self, reader: Reader, part: Mapping[str, Any], codec: Codec, progress: Callable[[int], None]) -> None:
         self._part, self._progress = part, progress
         self._stored = Counted(reader, part["stored_bytes"], part["name"])
-        self._plain = Counted(codec.reader(self._stored), part["plain_bytes"], f"what {part['name']} unpacks to")
+        self._unpacked = codec.reader(self._stored, part)
+        self._plain = Counted(self._unpacked, part["plain_bytes"], f"what {part['name']} unpacks to")
         self._ended = False
 
     def read(self, size: int) -> bytes:
         """Plain bytes."""
         if self._ended or not size:
             return b""
-        block = self._plain.read(size)
+        try:
+            block = self._plain.read(size)
+        except NotOpened:  # where the bytes are not those that were written, that is why
+            self._verify_stored()
+            raise
         self._progress(self._plain.count)
         if not block:
-            while self._stored.read(BLOCK):  # what stands after the end of the frame: verify() sees it
-                pass
-            self._stored.verify(self._part["stored_sha256"])
+            self._verify_stored()
             self._plain.verify(self._part["plain_sha256"])
             self._ended = True
         return block
+
+    def close(self) -> None:
+        """Give up what it was unpacked with; the stored part stays open."""
+        self._unpacked.close()
+
+    def _verify_stored(self) -> None:
+        drain(self._stored)  # what stands after the end of the frame counts, too
+        self._stored.verify(self._part["stored_sha256"])
 
 
 def drain(stream: Stream) -> int:

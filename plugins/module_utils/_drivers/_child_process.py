@@ -164,6 +164,23 @@ class HostChild:
             if rest:
                 time.sleep(PAUSE_SECONDS)
 
+    def exchange(self, data: bytes | memoryview, size: int) -> tuple[int, bytes | None]:
+        """Of ``data`` what fits now, and at most ``size`` bytes of what it printed: how many bytes it took, and what was read.
+
+        For a program that prints while it is fed: neither of us ever waits for the other. What was read is None when nothing was there yet,
+        b"" once it closed its output. Raises BrokenPipeError when it reads no more; TimedOut, Stalled.
+        """
+        left, taken, found = self._patience.timer(), 0, None
+        wanted = {self._out: select.POLLIN, **({self._in: select.POLLOUT} if data else {})}
+        ready: set[int] = set()
+        while not ready:
+            ready = self._look(wanted, left())
+        if self._out in ready:
+            found = os.read(self._out, size)
+        if self._in in ready:
+            taken = os.write(self._in, data)
+        return taken, found
+
     def close_input(self) -> None:
         """See Child."""
         if self._process.stdin and not self._process.stdin.closed:
@@ -202,18 +219,22 @@ class HostChild:
         return True
 
     def _ready(self, descriptor: int, event: int, seconds: float) -> bool:
-        """Whether ``descriptor`` is ready after one look; what the program says meanwhile is taken in, so that it never waits for us."""
+        return descriptor in self._look({descriptor: event}, seconds)
+
+    def _look(self, wanted: Mapping[int, int], seconds: float) -> set[int]:
+        """Which of ``wanted`` are ready after one look; what the program says meanwhile is taken in, so that it never waits for us."""
         poll = select.poll()
         if self._hears:
             poll.register(self._errors, select.POLLIN)
-        if descriptor != self._errors:
-            poll.register(descriptor, event)
+        for descriptor, event in wanted.items():
+            if descriptor != self._errors:
+                poll.register(descriptor, event)
         found = {number for number, _events in poll.poll(seconds * 1000)}
         if self._errors in found:
             said = os.read(self._errors, PIPE_BYTES)
             self._tail.add(said)
             self._hears = bool(said)
-        return descriptor in found
+        return found & set(wanted)
 
 
 class Host:

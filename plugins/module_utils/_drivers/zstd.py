@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from .._core.backup_types import Stream
+from .._core.backup_types import Reader, Stream
 from .._core.errors import InvalidInput, MissingLibrary
-from .._core.transfer import Compressor, Corrupt
+from .._core.transfer import Compressor, Corrupt, NotOpened
 
 _READ = 1 << 17
 _LARGEST_WINDOW = 1 << 27
@@ -28,7 +29,7 @@ class Zstd:
     """``level`` 1 (fast) to 19 (small); ``threads`` beside our own that compress (0: none)."""
 
     suffix = "zst"
-    name = "zstd"
+    facts = {"compression": "zstd"}
 
     def __init__(self, level: int = 1, threads: int = 0) -> None:
         if not 1 <= level <= 19:
@@ -37,12 +38,29 @@ class Zstd:
 
     def compressor(self) -> Compressor:
         """For one frame, with a checksum of its own."""
-        compressor: Compressor = _library().ZstdCompressor(level=self._level, threads=self._threads, write_checksum=True).compressobj()
-        return compressor
+        return _Packing(self._level, self._threads)
 
-    def reader(self, stream: Stream) -> Stream:
+    def check(self) -> None:
+        """Nothing that could be wrong."""
+
+    def admit(self, part: Mapping[str, Any]) -> None:
+        """Only what is packed like this. Raises NotOpened."""
+        if part["compression"] != self.facts["compression"]:
+            raise NotOpened(f"{part['name']} is packed as {part['compression']}, which is not known here", "use the release of the collection that wrote it")
+
+    def reader(self, stream: Stream, part: Mapping[str, Any]) -> Reader:
         """Unpacks in bounded memory, whatever the frame claims."""
+        self.admit(part)
         return _Unpacked(stream)
+
+
+class _Packing:
+    def __init__(self, level: int, threads: int) -> None:
+        frame = _library().ZstdCompressor(level=level, threads=threads, write_checksum=True).compressobj()
+        self.compress, self.flush = frame.compress, frame.flush
+
+    def close(self) -> None:
+        pass
 
 
 class _Unpacked:
@@ -57,3 +75,6 @@ class _Unpacked:
         except self._error as error:
             raise Corrupt(f"what is stored cannot be unpacked: {error}", "take another backup; see the disk and what writes there") from None
         return block
+
+    def close(self) -> None:
+        pass

@@ -18,7 +18,7 @@ from .._core.backup_types import Context, Repository
 from .._core.catalog import Artifact, Place, new_id, newest_good, read_catalog, select
 from .._core.errors import InvalidInput, NotThere
 from .._core.probe import Deadline
-from .._core.proof import Bench, invariants_of, prove, prove_readable, prove_restored, prove_stored
+from .._core.proof import Bench, admit, invariants_of, prove, prove_readable, prove_restored, prove_stored
 from .._core.times import parse_instant, rfc3339
 from .backup_kinds import codec, kind_of, repository_of, source_of, target_of
 from .progress import Progress
@@ -49,7 +49,7 @@ def take(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     deadline = deadline_of(params)
     source = source_of(params["source"], Context(deadline, now, order.id))
     progress = Progress(params["progress_file"], "backup", deadline)
-    tools = Tools(repository_of(params["repository"]), codec(params["compression_level"]), time.time, progress)
+    tools = Tools(repository_of(params["repository"]), codec(params["encryption"], deadline, params["compression_level"]), time.time, progress)
     backup = Backup(order, source, tools)
     plan = backup.plan()
     fresh = _fresh(plan, params["fresh_seconds"], now)
@@ -121,13 +121,15 @@ def verify(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     if artifact.state in ("incomplete", "removing"):
         raise NotThere(f"the backup {artifact.id} is {artifact.state}: there is nothing to prove", "choose another one (backup_info)")
     level = params["level"]
+    deadline = deadline_of(params)
+    bench = Bench(repository, codec(params["encryption"], deadline), time.time, Progress(params["progress_file"], "verification", deadline))
+    if level != "digest":
+        admit(artifact, bench)
     step = {"action": "prove", "name": artifact.id, "level": level, "reason": f"it is proven to the level {artifact.level or 'none'}"}
     if artifact.level == level and _proven_at(artifact, level) > now - params["fresh_seconds"]:
         return {"artifact": artifact.summary(), "proof": None}
     if check_mode:
         return {"changed": True, "plan": [step], "artifact": artifact.summary(), "proof": None}
-    deadline = deadline_of(params)
-    bench = Bench(repository, codec(), time.time, Progress(params["progress_file"], "verification", deadline))
     context = Context(deadline, now, artifact.id, scratch=True)
 
     def check() -> Mapping[str, Any]:

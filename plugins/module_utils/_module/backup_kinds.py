@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._core.backup_types import Context, Repository, Source, Target
+from .._core.probe import Deadline
 from .._core.transfer import Codec
 
 _Options = dict[str, Any]
@@ -54,12 +55,13 @@ def _postgresql_target() -> Any:
     return PostgresqlTarget
 
 
-def codec(level: int = 1) -> Codec:
-    """The compression of everything that is stored."""
+def codec(encryption: Mapping[str, Any] | None, deadline: Deadline, level: int = 1) -> Codec:
+    """How everything is stored: compressed, and encrypted where there are recipients."""
+    from .._drivers.age import Keys, Sealed
     from .._drivers.zstd import Zstd
 
-    found: Codec = Zstd(level, threads=1)
-    return found
+    given = encryption or {}
+    return Sealed(Zstd(level, threads=1), Keys(tuple(given.get("recipients") or ()), given.get("identity_file") or ""), deadline)
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,12 @@ PLACE: _Options = {
 
 SOURCE_KIND: _Options = {"kind": {"type": "str", "choices": list(KINDS), "required": True}}
 """Where the source itself is not needed."""
+
+ENCRYPTION: _Options = {
+    "type": "dict",
+    "options": {"recipients": {"type": "list", "elements": "str", "default": []}, "identity_file": {"type": "path"}},
+}
+"""Whom backups are encrypted to, and what opens them on this host."""
 
 COPY: _Options = {
     "progress_file": {"type": "path"},

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from .._core.backup import Backup, Order, Suspect, Tools
-from .._core.backup_types import Context, Repository
-from .._core.catalog import Place, new_id, note_name, select
+from .._core.backup import Backup, NotSealed, Order, Suspect, Tools, check_sealed, recipients_of
+from .._core.backup_types import Context
+from .._core.catalog import Artifact, Place, new_id, note_name, select
 from .._core.errors import Busy, InvalidInput, MissingLibrary, NotThere, Refused, RunbookError, TimedOut, Unreachable, Unsure, VerifyFailed
 from .._core.lease import Claim
 from .._core.manifest import canonical
-from .._core.proof import Bench, invariants_of
+from .._core.proof import Bench, admit, invariants_of
 from .._core.restore import Steps, Wish, confirm, describe, estimate_seconds, plan_restore, restore
 from .._core.times import rfc3339
 from .backup import deadline_of, existing, place_of
@@ -59,6 +59,12 @@ class _Restore:
         self._wish = Wish(socket.gethostname(), invariants, params["manifest_sha256"], params["allow_suspect"], self._place, params["rto_seconds"])
         self.plan = plan_restore(self.artifact, self.identity, self._wish)
         self.state = state_of(params["state_dir"])
+        self._bench = Bench(
+            self._repository, codec(params["encryption"], self._deadline), time.time, Progress(params["progress_file"], "restore", self._deadline)
+        )
+        admit(self.artifact, self._bench)
+        if self.identity.exists:
+            _check_saving(self.artifact, self._bench)
 
     def told(self) -> dict[str, Any]:
         """The result so far."""
@@ -83,10 +89,9 @@ class _Restore:
                 self.state.keep(self.tag, {**intent, **body})
 
         note({"stage": "stage"})
-        steps = Steps(lambda: _save(self._params, self._place, self._repository, self.tag) if self.identity.exists else None, note)
-        bench = Bench(self._repository, codec(), time.time, Progress(self._params["progress_file"], "restore", self._deadline))
+        steps = Steps(lambda: _save(self._params, self._place, self._bench, self.tag) if self.identity.exists else None, note)
         try:
-            done = restore(self.artifact, bench, self._target, self._wish, steps)
+            done = restore(self.artifact, self._bench, self._target, self._wish, steps)
         except RunbookError as error:
             if not isinstance(error, Unsure):  # it was taken back
                 with suppress(RunbookError):  # else the next restore removes what was staged
@@ -128,7 +133,22 @@ def _place_from(place: Place, given: Mapping[str, Any] | None) -> Place:
     return Place(given.get("environment") or place.environment, given.get("system") or place.system, place.kind, given.get("name") or place.source)
 
 
-def _save(params: Mapping[str, Any], place: Place, repository: Repository, tag: str) -> dict[str, Any]:
+def _check_saving(artifact: Artifact, bench: Bench) -> None:
+    """What is there is saved before it is replaced: encrypted, where the backup is. Raises NotSealed.
+
+    Whom the manifest names is not enough: it is no place to learn from whom secrets are for.
+    """
+    manifest = artifact.manifest or {}
+    check_sealed(manifest.get("class", ""), bench.codec)
+    bench.codec.check()
+    if recipients_of(manifest["parts"][0]) and not recipients_of(bench.codec.facts):
+        raise NotSealed(
+            f"the backup {artifact.id} is encrypted, and what is there would be saved as it is before it is replaced",
+            "give encryption.recipients: whom what is there is encrypted to",
+        )
+
+
+def _save(params: Mapping[str, Any], place: Place, bench: Bench, tag: str) -> dict[str, Any]:
     """A backup of what is there, pinned so that no cleanup takes it. What is too broken to be read is kept by the swap alone."""
     now = time.time()
     order = Order(place, new_id(now, os.urandom(4)), socket.gethostname(), params["run_id"], min_objects=0, max_shrink_percent=100.0)
@@ -139,7 +159,8 @@ def _save(params: Mapping[str, Any], place: Place, repository: Repository, tag: 
         raise
     except RunbookError as error:
         return _only_beside(error)
-    backup = Backup(order, source, Tools(repository, codec(), time.time))
+    backup = Backup(order, source, Tools(bench.repository, bench.codec, time.time))
+    repository = bench.repository
     repository.initialize()
     with repository.locked(place.prefix):
         try:

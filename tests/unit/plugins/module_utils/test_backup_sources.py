@@ -38,7 +38,7 @@ def test_every_key_has_its_default() -> None:
         "orders": {
             "name": "orders", "source": SQLITE, "kind": "sqlite", "repository": REPOSITORY, "class": "", "keep": {"daily": 7}, "rpo": None, "rto": None,
             "fresh": None, "timeout": "4 h", "rpo_seconds": None, "rto_seconds": None, "fresh_seconds": None, "timeout_seconds": 14400.0, "min_objects": 1,
-            "max_shrink_percent": 50.0, "invariants": (), "scratch": None, "enabled": True,
+            "max_shrink_percent": 50.0, "invariants": (), "scratch": None, "encryption": {}, "enabled": True,
         }
     }  # fmt: skip
 
@@ -53,6 +53,16 @@ def test_what_is_given_stays() -> None:
     assert {key: found[key] for key in given if key != "keep"} == {key: value for key, value in given.items() if key != "keep"}
     assert found["keep"] == {"daily": 90, "weekly": 4, "classes": {"compliance": {"at_least": "3 y"}}}, "single keys change, the others stay"
     assert [found[f"{key}_seconds"] for key in ("rpo", "rto", "fresh", "timeout")] == [3600.0, 14400.0, 82800.0, 600.0]
+
+
+def test_encryption_of_all_and_of_one() -> None:
+    log = {"name": "log", "source": {"files": {"root": "/log"}}}
+    alone = {**ORDERS, "encryption": {"recipients": ["age1b", "age1c"]}}
+    plain = {**log, "name": "plain", "encryption": {"recipients": []}}
+    found = compile_sources([[alone, log, plain]], REPOSITORY, {}, {"recipients": ["age1a"], "identity_file": "/key"})
+    assert [(source["encryption"]["recipients"], source["encryption"]["identity_file"]) for source in found] == [
+        (["age1b", "age1c"], "/key"), (["age1a"], "/key"), ([], "/key"),
+    ]  # fmt: skip
 
 
 def test_what_comes_back_is_complete_already() -> None:

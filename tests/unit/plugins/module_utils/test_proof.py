@@ -461,4 +461,4 @@ def test_a_bench_needs_nobody_to_listen(depot: Depot) -> None:
     bench = Bench(depot.repository, Zstd(), lambda: NOON)
     assert prove(depot.newest(), "readable", bench, check_of("readable", depot.newest(), bench, MemoryTarget()))["ok"]
     with depot.repository.open(PLACE.prefix + parts_of(depot.newest())[0]["name"]) as reader:
-        assert drain(Zstd().reader(reader)) == len(BODY)
+        assert drain(Zstd().reader(reader, {"compression": "zstd"})) == len(BODY)

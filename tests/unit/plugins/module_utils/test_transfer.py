@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.catalog import Artifact
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.proof import Bench, prove_readable, prove_stored
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.transfer import BLOCK, Body, Corrupt, Counted, Part, check_stored, drain, store
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.transfer import BLOCK, Body, Corrupt, Counted, NotOpened, Part, check_stored, drain, store
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._directory import Directory
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.zstd import Zstd
 
@@ -208,3 +208,66 @@ def test_a_bomb_ends_where_the_manifest_ends() -> None:
         while True:
             delivered += len(stream.read(500))
     assert delivered <= 1000
+
+
+# --- packing that holds something ----------------------------------------------------------------------------------------------------
+
+
+class Holding(Zstd):
+    """Counts what was begun and not given up."""
+
+    held = 0
+
+    def compressor(self) -> Any:
+        return Held(self, super().compressor())
+
+    def reader(self, stream: Any, part: Any) -> Any:
+        return Held(self, super().reader(stream, part))
+
+
+class Held:
+    def __init__(self, owner: Holding, inner: Any) -> None:
+        self._owner, self._inner = owner, inner
+        owner.held += 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def close(self) -> None:
+        self._owner.held -= 1
+
+
+class Locked(Zstd):
+    """Opens nothing."""
+
+    def reader(self, stream: Any, part: Any) -> Any:
+        stream.read(10)
+        return self
+
+    def read(self, size: int) -> bytes:
+        raise NotOpened("it is locked")
+
+
+class Broken:
+    def read(self, size: int) -> bytes:
+        raise OSError("the source broke")
+
+
+def test_what_packs_is_given_up_on_every_way_out() -> None:
+    codec = Holding()
+    packed, part = stored(TEXT, codec)
+    assert codec.held == 0
+    with pytest.raises(OSError, match="the source broke"):
+        store(Broken(), Sink(), codec, lambda count: None)
+    assert codec.held == 0
+    stream = Part(io.BytesIO(packed), part, codec, lambda count: None)
+    assert stream.read(10) and codec.held == 1
+    stream.close()
+    assert codec.held == 0
+
+
+def test_what_cannot_be_opened_is_called_damaged_only_when_it_is() -> None:
+    packed, part = stored(TEXT)
+    for body, error in ((packed, NotOpened), (packed[:-1], Corrupt), (packed[:-1] + b"?", Corrupt), (packed + b"?", Corrupt)):
+        with pytest.raises(error):
+            Part(io.BytesIO(body), part, Locked(), lambda count: None).read(100)

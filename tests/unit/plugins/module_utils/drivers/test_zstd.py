@@ -11,14 +11,16 @@ import random
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import zstandard
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, MissingLibrary
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.transfer import Corrupt, drain
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.transfer import Corrupt, NotOpened, drain
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.zstd import Zstd
 
+PART: dict[str, Any] = {"name": "x.data.sqlite.zst", "compression": "zstd"}
 BODIES = {"nothing": b"", "a byte": b"x", "text": b"some text " * 10_000, "noise": os.urandom(300_000), "zeros": bytes(5 << 20)}
 
 
@@ -29,7 +31,7 @@ def packed(body: bytes, level: int = 1, threads: int = 0) -> bytes:
 
 
 def unpacked(frame: bytes, size: int = 10_007) -> bytes:
-    stream = Zstd().reader(io.BytesIO(frame))
+    stream = Zstd().reader(io.BytesIO(frame), PART)
     return b"".join(iter(lambda: stream.read(size), b""))
 
 
@@ -54,7 +56,7 @@ def test_each_compressor_makes_its_own_frame() -> None:
     first, second = codec.compressor(), codec.compressor()
     frames = [first.compress(b"one") + first.flush(), second.compress(b"two") + second.flush()]
     assert [unpacked(frame) for frame in frames] == [b"one", b"two"]
-    assert (codec.suffix, codec.name) == ("zst", "zstd")
+    assert (codec.suffix, codec.facts) == ("zst", {"compression": "zstd"})
 
 
 @pytest.mark.parametrize("level", [0, 20, -1, 100])
@@ -104,9 +106,9 @@ assert len(bomb) < 1 << 20
 wide = zstandard.ZstdCompressor(compression_params=zstandard.ZstdCompressionParameters(window_log=30, enable_ldm=True)).compressobj()
 wide = wide.compress(bytes(100)) + wide.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-assert drain(Zstd().reader(io.BytesIO(bomb))) == 512 << 20
+assert drain(Zstd().reader(io.BytesIO(bomb), {PART!r})) == 512 << 20
 try:
-    drain(Zstd().reader(io.BytesIO(wide)))
+    drain(Zstd().reader(io.BytesIO(wide), {PART!r}))
 except Corrupt as error:
     print("refused", error)
 print("grown", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)"""
@@ -117,11 +119,17 @@ print("grown", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    for use in (lambda: Zstd().compressor(), lambda: Zstd().reader(io.BytesIO(b""))):
+    for use in (lambda: Zstd().compressor(), lambda: Zstd().reader(io.BytesIO(b""), PART)):
         with pytest.raises(MissingLibrary, match="zstandard") as caught:
             use()
         assert "python3-zstandard" in caught.value.hint
 
 
 def test_draining_counts() -> None:
-    assert drain(Zstd().reader(io.BytesIO(packed(BODIES["zeros"])))) == 5 << 20
+    assert drain(Zstd().reader(io.BytesIO(packed(BODIES["zeros"])), PART)) == 5 << 20
+
+
+@pytest.mark.parametrize("other", ["lz4", "zstd+age", ""])
+def test_what_is_packed_otherwise_is_refused_and_not_called_damaged(other: str) -> None:
+    with pytest.raises(NotOpened, match="not known here"):
+        Zstd().reader(io.BytesIO(packed(b"x")), {**PART, "compression": other})

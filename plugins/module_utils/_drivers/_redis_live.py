@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The live Redis server that is restored into: what it is, what must not change in it, and keys that stay as they are."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from .._core.errors import Busy, Refused, RunbookError
+from ._redis_client import Session
+from ._redis_scratch import version_tuple
+
+_PAUSE_MS = "60000"
+"""How long clients that write wait at most, also when we are killed."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """``aof`` is the name of what holds the append-only file, "" where that is off; ``aof_settings`` are the server's own for it."""
+
+    version: str
+    pid: int
+    folder: str
+    file: str
+    databases: int
+    aof: str
+    aof_settings: Mapping[str, str]
+
+
+def look(session: Session) -> Live:
+    """Raises Refused for a server that cannot be restored into, Busy while it loads."""
+    server, persistence = session.info("server"), session.info("persistence")
+    if persistence.get("loading", "0") != "0":
+        raise Busy(f"{session.place} loads its data", "wait until it has")
+    if session.info("replication").get("role") != "master":
+        raise Refused(f"{session.place} is a replica: it would take its master's data again", "restore into the master")
+    if session.info("cluster").get("cluster_enabled") == "1":
+        raise Refused(f"{session.place} is a node of a cluster", "restore each node by hand")
+    folder, file = session.needed("dir", "data_dir"), session.needed("dbfilename", "rdb_file")
+    if not os.path.isdir(folder):
+        raise Refused(f"the server's data is in {folder}, and there is no such folder here", "run this on the server's host; see data_dir")
+    version = server.get("redis_version", "")
+    name = session.config("appendfilename") or "appendonly.aof"
+    settings = {"appendfilename": name}
+    if version_tuple(version) >= (7, 0):
+        settings["appenddirname"] = session.config("appenddirname") or "appendonlydir"
+    aof, on = settings.get("appenddirname", name), persistence.get("aof_enabled") == "1"
+    _check_next_start(session, os.path.lexists(os.path.join(folder, aof)), server.get("config_file", ""), on)
+    return Live(version, int(server["process_id"]), folder, file, int(session.config("databases") or 16), aof if on else "", settings)
+
+
+def _check_next_start(session: Session, exists: bool, config_file: str, on: bool) -> None:  # house: what is there, what is written, what is
+    """Its next start must load what is restored: with the append-only file on, Redis loads nothing else. Raises Refused."""
+    hint = "make the configuration lasting (CONFIG REWRITE), move a stale append-only file away, then restore again"
+    if exists and not on:
+        raise Refused(f"the append-only file of {session.place} is off, and there is one: its next start could load that", hint)
+    written: list[str] = []
+    with suppress(OSError), open(config_file, encoding="utf-8", errors="replace") as lines:
+        written = [words[1].lower() for words in (line.split() for line in lines) if len(words) > 1 and words[0].lower() == "appendonly"]
+    if written and (written[-1].strip("\"'") == "yes") != on:
+        raise Refused(f"the append-only file of {session.place} is {'on' if on else 'off'}, and {config_file} says otherwise", hint)
+
+
+@contextmanager
+def paused(session: Session) -> Iterator[None]:
+    """Clients that write wait; see ``pause_writes``."""
+    pause_writes(session)
+    try:
+        yield
+    finally:
+        with suppress(RunbookError):  # most often it was stopped meanwhile
+            session.ask("CLIENT", "UNPAUSE")
+
+
+def pause_writes(session: Session) -> None:
+    """Clients that write wait from now on for a while. Redis before 6.2 cannot let only those wait: there nobody does."""
+    if version_tuple(session.info("server").get("redis_version", "")) >= (6, 2):
+        session.ask("CLIENT", "PAUSE", _PAUSE_MS, "WRITE")
+
+
+def values(session: Session, names: Sequence[str]) -> dict[str, bytes | None]:
+    """Of keys of database 0, as DUMP gives them; None for one that is not there."""
+    return {name: session.ask("DUMP", name) for name in names}
+
+
+def keep(session: Session, scratch: Session, names: Sequence[str]) -> None:
+    """The scratch server gets the keys as ``session`` has them, and loses those that are not there."""
+    for name, value in values(session, names).items():
+        left = session.ask("PTTL", name)
+        if value is None or left == -2:
+            scratch.ask("DEL", name)
+        else:
+            end = int(time.time() * 1000) + left if left >= 0 else 0
+            scratch.ask("RESTORE", name, end, value, "REPLACE", *(["ABSTTL"] if end else []))

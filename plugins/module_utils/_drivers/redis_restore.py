@@ -1,0 +1,286 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Redis as a target of restores: loaded into a scratch server beside the live one, which writes the files that the live one then starts with.
+
+That server writes an RDB and, where the live one has its append-only file on, a whole one of those, too: with it on, Redis loads nothing else, and
+without it there starts empty. Files are swapped while the live server is stopped; what its stop wrote goes aside with everything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from .._core.backup_types import Context, Identity, Inventory, Stream
+from .._core.errors import Busy, InvalidInput, Refused, TimedOut, Unreachable, VerifyFailed
+from .._core.probe import Deadline
+from .._core.rdb import Rdb, read_rdb
+from ._disk import disk_errors
+from ._pg_errors import AuthFailed, TlsFailed
+from ._redis_client import RIGHTS, Client, CommandRefused, Session
+from ._redis_live import Live, keep, look, pause_writes, paused, values
+from ._redis_save import save
+from ._redis_scratch import Program, Scratch, check_format, number_or_text, version_tuple
+from ._redis_staging import Staging, staging_path
+from ._redis_swap import Files
+from ._redis_unit import SystemdUnit, Unit
+
+_RIGHTS = f"{RIGHTS} +dump +pttl +client|pause +client|unpause, and to read keep_keys"
+_CLEANUP_SECONDS = 120.0
+_START_SECONDS = 60.0
+_TRIES = 3
+_SCRIPTS = ("eval", "evalsha", "fcall")
+
+
+class Target:
+    """One server whose data is replaced; ``options`` are those of the kind ``redis``. ``unit`` is what runs it, by default the one of ``service``."""
+
+    def __init__(self, options: Mapping[str, Any], context: Context, unit: Unit | None = None) -> None:
+        self._options, self._context = options, context
+        self._client = Client(options, context, _RIGHTS)
+        self._unit = unit or (SystemdUnit(options["service"]) if options.get("service") else None)
+        self._live: Live | None = None
+        self._staging: Staging | None = None
+        self._scratch: Scratch | None = None
+        self._digests = bool(options.get("digests"))
+
+    def identity(self) -> Identity:
+        """See Target. Of a place that only looks: no server is asked. Raises Refused where a restore could not stop and start the server."""
+        if self._context.scratch:
+            return Identity(self._client.place, False, self._program().version)
+        if self._options.get("container"):
+            raise Refused("restoring into a container is not supported", "restore into a server on a host, or verify the backup into a scratch place")
+        self._runner()
+        with self._client.session() as session:
+            live = look(session)
+            size = int(session.info("memory").get("used_memory", 0))
+        return Identity(self._client.place, True, live.version, self._program().version, size_bytes=size)
+
+    def stage(self, stream: Stream, manifest: Mapping[str, Any]) -> None:
+        """See Target. Raises ServerTooOld, Refused, NoSpace, VerifyFailed."""
+        program = self._program()
+        if manifest:
+            self._digests = bool(manifest.get("inventory", {}).get("digest"))
+        if not self._context.scratch:
+            with self._client.session() as session:
+                self._live = look(session)
+            if version_tuple(program.version) != version_tuple(self._live.version):
+                raise Refused(f"the server is {self._live.version}, and {program.path} is {program.version}", "give server: the program that it runs")
+        try:
+            options = self._options
+            folder = self._live.folder if self._live else str(options.get("scratch_dir") or options.get("data_dir") or tempfile.gettempdir())
+            self._staging = Staging(folder, self._context)
+            rdb = self._staging.write(stream, self._file)
+            check_format(rdb.version, program.version)
+            _check_memory(rdb)
+            self._scratch = Scratch(program, self._staging.path, self._context)
+            self._scratch.start(self._settings(rdb))
+        except BaseException:
+            self.discard()
+            raise
+
+    def inventory(self) -> Inventory:
+        """See Target."""
+        scratch = self._running()
+        scratch.save()
+        path = os.path.join(self._staged, self._file)
+        with disk_errors(path), open(path, "rb") as file:
+            return read_rdb(file, self._digests).inventory
+
+    def ask(self, query: str) -> Any:
+        """The answer to one command that only reads, such as ``GET trading:halt``; ``-n 2`` before it chooses another database than 0."""
+        session = self._running().session
+        try:
+            words = shlex.split(query)
+        except ValueError as error:
+            raise InvalidInput(f"the query cannot be read: {error}", query) from None
+        database, words = (words[1], words[2:]) if words[:1] == ["-n"] and len(words) > 2 else ("0", words)
+        told = session.ask("COMMAND", "INFO", words[0])[0] if words else None
+        flags = {flag.decode("ascii") for flag in told[2]} if told else set()
+        if "readonly" not in flags or "blocking" in flags or words[0].lower().startswith(_SCRIPTS):
+            raise InvalidInput(f"the query is no command that only reads: {query}", 'ask for one value, as in "GET trading:halt"')
+        try:
+            session.ask("SELECT", database)
+            return number_or_text(session.ask(*words))
+        except CommandRefused as error:
+            raise InvalidInput(f"the query cannot be answered: {error.message}", query) from None
+        finally:
+            session.ask("SELECT", "0")
+
+    def swap(self) -> dict[str, Any]:
+        """See Target. Clients that write wait from when ``keep_keys`` are read until the server stops. Raises Refused, Busy, VerifyFailed, TimedOut."""
+        unit, scratch, deadline = self._runner(), self._running(), self._context.deadline
+        with self._client.session() as session:
+            live = look(session)
+            if live != self._live:
+                raise Refused(f"{session.place} is not what it was when the artifact was staged", "see who changed its configuration, and restore again")
+            if unit.pid(deadline) not in (0, live.pid):
+                raise Refused(f"the process of service is not that of {session.place}", "see service, host and port")
+            files = Files(live.folder, self._staged, self._context.tag)
+            scratch.session.ask("REPLICAOF", "NO", "ONE")
+            if live.aof:
+                scratch.append_only()
+            with paused(session):
+                kept = self._settle(session, scratch)
+                least = sum(figures["keys"] - figures["expires"] for figures in _keyspace(scratch.session.info("keyspace")))
+                scratch.finish()
+                files.begin()
+                unit.stop(deadline)
+        swapped = files.put([self._file, *([live.aof] if live.aof else [])], {"keep": kept})
+        unit.start(deadline)
+        self._check_started(live, least)
+        self.discard()
+        return swapped
+
+    def undo(self, swapped: Mapping[str, Any]) -> None:
+        """See Target. A file beside the data tells how far a swap came, also an interrupted one. Raises Refused when a key of ``keep_keys`` changed since."""
+        unit = self._runner()
+        self._context = replace(self._context, deadline=Deadline(max(_CLEANUP_SECONDS, self._context.deadline.remaining()), time.monotonic))
+        self._client = Client(self._options, self._context, _RIGHTS)
+        folder = str(swapped.get("folder") or self._folder(unit))
+        files = Files(folder, self._staged or staging_path(folder, self._context), self._context.tag)
+        state = files.state()
+        if state is None:
+            return
+        if state["steps"] and not state.get("undone"):
+            self._refuse_changed(state.get("keep", {}))
+            unit.stop(self._context.deadline)
+            files.take_back()
+        unit.start(self._context.deadline)
+        self._await_live()
+
+    def discard(self) -> None:
+        """See Target."""
+        if self._scratch:
+            self._scratch.stop()
+            self._scratch = None
+        if self._staging:
+            self._staging.remove()
+            self._staging = None
+
+    @property
+    def _staged(self) -> str:
+        return self._staging.path if self._staging else ""
+
+    @property
+    def _file(self) -> str:
+        return self._live.file if self._live else "dump.rdb"
+
+    def _program(self) -> Program:
+        return Program(self._options.get("server"), self._context.deadline)
+
+    def _runner(self) -> Unit:
+        if self._unit is None:
+            raise Refused(f"nothing is known that stops and starts {self._client.place}", "give service: the unit of systemd that runs it")
+        return self._unit
+
+    def _running(self) -> Scratch:
+        if self._scratch is None:
+            raise Refused("nothing is staged", "stage an artifact first")
+        return self._scratch
+
+    def _folder(self, unit: Unit) -> str:
+        """Where the live data is. A server that an interrupted restore left stopped is started: its files are all old, or all new."""
+        if self._options.get("data_dir"):
+            return str(self._options["data_dir"])
+        try:
+            with self._client.session() as session:
+                return session.needed("dir", "data_dir")
+        except (AuthFailed, TlsFailed):
+            raise
+        except Unreachable:
+            unit.start(self._context.deadline)
+            self._await_live()
+            with self._client.session() as session:
+                return session.needed("dir", "data_dir")
+
+    def _settings(self, rdb: Rdb) -> dict[str, str]:
+        needed = 1 + max((int(name.split()[1]) for name in rdb.inventory.objects if name.startswith("database ")), default=0)
+        if self._live is None:
+            return {"databases": str(max(16, needed)), "dbfilename": self._file}
+        if needed > self._live.databases:
+            raise Refused(f"the artifact has a database {needed - 1}, and the server has {self._live.databases}", "raise its parameter databases")
+        return {"databases": str(self._live.databases), "dbfilename": self._file, **self._live.aof_settings}
+
+    def _settle(self, session: Session, scratch: Scratch) -> dict[str, str]:
+        """The scratch server has ``keep_keys`` as the live one has them, both have everything on disk; digests of those keys."""
+        names = self._options.get("keep_keys") or []
+        for _try in range(_TRIES):
+            keep(session, scratch.session, names)
+            scratch.save()
+            save(session)
+            pause_writes(session)
+            now = values(session, names)
+            if now == values(scratch.session, names):
+                return _digests(now)
+        raise Busy(f"{', '.join(names)} change all the time", "see who writes them, and restore again")
+
+    def _refuse_changed(self, kept: Mapping[str, str]) -> None:
+        try:
+            with self._client.session() as session:
+                now = _digests(values(session, list(kept)))
+        except (Unreachable, Busy, TimedOut):
+            return  # it does not serve: there is nothing to lose
+        changed = [name for name in kept if now[name] != kept[name]]
+        if changed:
+            raise Refused(
+                f"{', '.join(changed)} changed since the restore, and the files that would come back have what it was before",
+                "set it back, take the restore back, and set it again; keep clients away meanwhile",
+            )
+
+    def _check_started(self, live: Live, least: int) -> None:
+        told, keyspace = self._await_live()
+        found = int(told.get("rdb_last_load_keys_loaded", sum(figures["keys"] for figures in keyspace)))
+        if found < least:
+            raise VerifyFailed(f"{self._client.place} loaded {found} keys, and at least {least} were restored", "see its log")
+        if (told.get("aof_enabled") == "1") != bool(live.aof):
+            raise VerifyFailed(
+                f"the append-only file of {self._client.place} was {'on' if live.aof else 'off'}, and is not any more",
+                "its configuration had been changed while it ran: CONFIG REWRITE keeps that, then restore again",
+            )
+
+    def _await_live(self) -> tuple[dict[str, str], list[dict[str, int]]]:
+        """What it tells once it has loaded its data."""
+        until = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                with self._client.session() as session:
+                    told = session.info("persistence")
+                    if told.get("loading", "0") == "0":
+                        return told, _keyspace(session.info("keyspace"))
+                until = time.monotonic() + _START_SECONDS
+            except (AuthFailed, TlsFailed):
+                raise
+            except (Unreachable, Busy):
+                if time.monotonic() > until:
+                    raise
+            if self._context.deadline.remaining() <= 0:
+                raise TimedOut(f"{self._client.place} did not load its data in time", "see its log")
+            time.sleep(0.05)
+
+
+def _check_memory(rdb: Rdb) -> None:
+    """The scratch server must not take the memory of the live one. Raises Refused."""
+    needed = rdb.aux.get("used-mem", "")
+    with suppress(OSError), open("/proc/meminfo", encoding="ascii") as file:
+        free = next((int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:")), None)
+        if free is not None and needed.isdecimal() and int(needed) > free:
+            raise Refused(f"the data needs {int(needed)} B of memory beside the live server, and {free} B are free", "restore on a machine with more memory")
+
+
+def _keyspace(told: Mapping[str, str]) -> list[dict[str, int]]:
+    """``keys`` and ``expires`` of each database of INFO keyspace."""
+    parts = [dict(item.split("=") for item in value.split(",")) for name, value in told.items() if name.startswith("db")]
+    return [{"keys": int(part["keys"]), "expires": int(part["expires"])} for part in parts]
+
+
+def _digests(found: Mapping[str, bytes | None]) -> dict[str, str]:
+    return {name: hashlib.sha256(value).hexdigest() if value is not None else "" for name, value in found.items()}
