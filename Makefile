@@ -1,7 +1,7 @@
 # Every check has one command, the same by hand and in continuous integration. The work is in tools/.
 # CORE=2.19 make <target> uses ansible-core 2.19; SETUP=no forbids installing system packages.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint sanity unit integration faults molecule bench acceptance docs clean
+.PHONY: help demo test lint sanity unit integration servers faults molecule bench acceptance docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ unit: ## ansible-test units, managed-node code also on Python 3.9
 
 integration: ## Real ansible-playbook runs against servers on loopback
 	@tools/pytest integration
+
+servers: ## Drivers against real PostgreSQL, Redis, pgBackRest and S3 servers
+	@tools/pytest servers
 
 faults: ## Every position of every fault; tables go to docs/evidence/
 	@tools/faults

@@ -15,7 +15,9 @@ import yaml
 from junit import Case, cases
 
 ROOT = Path(__file__).resolve().parent.parent
-AREAS = {"postgresql": "PostgreSQL", "sqlite": "SQLite", "files": "Files", "restore": "Restores", "retention": "Retention"}
+AREAS = {
+    "postgresql": "PostgreSQL", "redis": "Redis", "sqlite": "SQLite", "files": "Files", "restore": "Restores", "retention": "Retention", "s3": "S3",
+}  # fmt: skip
 Row = dict[str, Any]
 
 

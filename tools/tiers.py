@@ -20,7 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build"
 NOT_RUN = 77  # as in tools/env
 TAIL_LINES = 60
-WITHOUT_ANSIBLE = ("test_postgresql_backup.py", "test_postgresql_docker.py", "test_backup_pitfalls.py")
+WITH_ANSIBLE = [
+    *(f"tests/unit/plugins/{folder}/" for folder in ("action", "callback", "filter", "lookup", "modules", "plugin_utils")),
+    *(f"tests/unit/plugins/module_utils/test_{name}.py" for name in ("runbook_module", "hints", "health", "kinds")),
+]
 TIER_SECONDS = 1800  # a tier that hangs must not hang the whole run
 
 
@@ -66,10 +69,7 @@ def tier(name: str, core: str, *command: str) -> Tier:
 
 
 def lanes(cores: list[str]) -> list[list[Tier]]:
-    """Two lanes for two processors, about as long as each other.
-
-    Every core beyond the first runs only the tests of the code, and of them only those in which Ansible takes part.
-    """
+    """Two lanes for two processors, about as long as each other. Every core beyond the first runs only the tests in which Ansible takes part."""
     main_core, *others = cores
     code = [
         tier("lint", main_core),
@@ -78,10 +78,9 @@ def lanes(cores: list[str]) -> list[list[Tier]]:
         tier("unit-nodes", main_core, "unit", "nodes"),
         tier("integration", main_core, "pytest", "integration"),
     ]
-    containers = [tier("molecule", main_core), tier("faults", main_core, "pytest", "faults")]
-    left_out = [f"--ignore=tests/integration/{name}" for name in WITHOUT_ANSIBLE]
+    containers = [tier("molecule", main_core), tier("servers", main_core, "pytest", "servers"), tier("faults", main_core, "pytest", "faults")]
     for core in others:
-        containers += [tier("unit", core), tier("integration", core, "pytest", "integration", *left_out)]
+        containers += [tier("unit", core, "unit", *WITH_ANSIBLE), tier("integration", core, "pytest", "integration")]
     return [code, containers]
 
 

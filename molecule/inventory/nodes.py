@@ -13,6 +13,7 @@ import os
 SCENARIOS = {
     "health": ["debian11", "debian12", "debian13"],
     "backup": ["debian12", "debian13"],
+    "backup_offsite": ["debian12", "debian13"],
 }
 SYSTEMS = {"nextrade": ["health"]}  # which scenarios' nodes stand for a shipped system's hosts
 

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
+from ansible_collections.tradeops.runbook.plugins.doc_fragments.s3 import ModuleDocFragment as S3
+
 
 class ModuleDocFragment:
     """One block per kind of check, under the key that names the kind."""
 
-    DOCUMENTATION = r"""
+    DOCUMENTATION = (
+        r"""
 options:
   connections:
     description: "Named connections that checks refer to, such as C({orders: {path: /var/lib/app/orders.db}}) for an SQLite file."
@@ -239,13 +244,14 @@ options:
         description:
           - The backups of a source, by their manifests and proofs. Measures C(age) (s, of the data in the newest good one), C(restored_age) (s,
             of the newest proven to restore), C(level) (proof of the newest), C(size) (B), C(size_change_percent), C(objects), C(count) (good
-            ones), C(restored_count), C(bad) (suspect or corrupt ones), C(newest_state) and C(free) (B, room in the repository).
+            ones), C(restored_count), C(bad) (suspect or corrupt ones), C(newest_state), C(covered) (files that somebody deleted or wrote
+            over in vain, since a lock keeps them; one is critical) and C(free) (B, room in the repository).
           - Not proven for more than 7 days, a newest one that is not good, and one half as large as the one before are warnings. Set a limit on
             C(age) by your RPO.
         type: dict
         suboptions:
           name: {description: Name of the source., type: str, required: true}
-          kind: {description: Kind of the source., type: str, choices: [sqlite, files, postgresql], required: true}
+          kind: {description: Kind of the source., type: str, choices: [sqlite, files, postgresql, redis, pgbackrest], required: true}
           system: {description: The system it belongs to., type: str, required: true}
           environment: {description: The environment it belongs to., type: str, required: true}
           repository:
@@ -256,11 +262,12 @@ options:
               directory:
                 description: A folder.
                 type: dict
-                required: true
                 suboptions:
                   path: {description: Absolute path., type: path, required: true}
                   require_mount: {description: Unknown when nothing is mounted there., type: bool, default: false}
 """
+        + indent(S3.DOCUMENTATION.partition("options:\n")[2], "            ")
+    )
 
     _LOG: str = DOCUMENTATION[DOCUMENTATION.index("      log:\n") : DOCUMENTATION.index("      sqlite:\n")]
     LOGS: str = (

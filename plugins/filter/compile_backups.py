@@ -17,12 +17,12 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 _Given = Optional[Mapping[str, Any]]
 
 
-def compile_backups(
-    lists: Sequence[Sequence[Mapping[str, Any]]], repository: _Given = None, keep: _Given = None, encryption: _Given = None
+def compile_backups(  # house: as of compile_sources
+    lists: Sequence[Sequence[Mapping[str, Any]]], repository: _Given = None, keep: _Given = None, encryption: _Given = None, copies: Any = ()
 ) -> dict[str, dict[str, Any]]:
     """Name to source, complete; every mistake is named at once."""
     try:
-        return {source["name"]: source for source in compile_sources(lists, repository, keep or {}, encryption)}
+        return {source["name"]: source for source in compile_sources(lists, repository, keep or {}, encryption, copies)}
     except InvalidInput as error:
         raise AnsibleFilterError(f"{error.message}. {error.hint}".rstrip(". ")) from error
 

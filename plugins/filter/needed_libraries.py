@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the tradeops.runbook contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filter needed_libraries: the Python libraries a host needs for its checks."""
+"""Filter needed_libraries: the Python libraries a host needs for its checks and its backups."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core import chec
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
 
 
-def needed_libraries(lists: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
+_Lists = Sequence[Sequence[Mapping[str, Any]]]
+
+
+def needed_libraries(lists: _Lists, backup_lists: _Lists = (), repositories: Sequence[Any] = ()) -> list[str]:
     """Names of libraries, sorted."""
     try:
-        return checks.needed_libraries(checks.merge(lists))
+        return sorted({*checks.needed_libraries(checks.merge(lists)), *checks.libraries_of_backups(backup_lists, repositories)})
     except InvalidInput as error:
         raise AnsibleFilterError(error.message) from error
 

@@ -14,8 +14,9 @@ short_description: Takes a backup of a database or of files
 description:
   - Reads one source in one pass into a repository, compressed, with digests of what was read and of what was stored, and an inventory of what
     is in it. The manifest is written last; without it there is no backup, so that one that was interrupted is never taken for one.
-  - A backup that is much smaller than the one before, or whose source is damaged, is kept as C(suspect) and the module fails; it never
-    replaces a good one.
+  - A backup whose source is damaged, or that is unusual for its source, is kept as C(suspect) and the module fails; it never replaces a good
+    one. Usual is what the good backups before had, seven at most. Unusual is to be much smaller or larger than the median of them, to lack a
+    table or database that all of them have, and to have no rows where all of them have some.
   - A backup counts only once it was restored. See M(tradeops.runbook.backup_verify).
 extends_documentation_fragment:
   - tradeops.runbook.acting
@@ -23,6 +24,7 @@ extends_documentation_fragment:
   - tradeops.runbook.backups.source
   - tradeops.runbook.backups.encryption
   - tradeops.runbook.backups.copy
+  - tradeops.runbook.backups.versions
 options:
   source:
     required: true
@@ -41,9 +43,21 @@ options:
     type: int
     default: 1
   max_shrink_percent:
-    description: A backup that has lost more than this of its objects or bytes since the one before is C(suspect).
+    description: A backup that has this much fewer objects or bytes than usual is C(suspect).
     type: float
     default: 50.0
+  max_growth_percent:
+    description:
+      - A backup that has this much more objects or bytes than usual is C(suspect); C(0) allows any growth.
+      - 1000 more objects and 64 MiB more are always allowed, so that a young source may grow as it likes.
+    type: float
+    default: 400.0
+  accept_anomaly:
+    description:
+      - Somebody has looked, and what is unusual is right, such as a table that was dropped on purpose. The reasons become notes, and what is
+        usual starts anew with this backup. Damage is never accepted.
+    type: bool
+    default: false
   compression_level:
     description: Level of zstd, 1 (fast) to 19 (small).
     type: int
@@ -106,6 +120,11 @@ artifact:
   description: The backup that was taken, as in RV(tradeops.runbook.backup_info#module:artifacts), or the one that is fresh enough.
   type: dict
   returned: success
+notes:
+  description: What somebody should know of it; also what was accepted.
+  type: list
+  elements: str
+  returned: when a backup was taken
 newest:
   description: The newest good backup before.
   type: dict
@@ -116,7 +135,8 @@ from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.acting import RUN_ID, act
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup import take
-from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_kinds import COPY, ENCRYPTION, PLACE, REPOSITORY, SOURCE
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_spec import COPY, ENCRYPTION, PLACE, REPOSITORY, SOURCE
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_versions import VERSIONS
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.runbook_module import RunbookModule
 
 SPEC: dict[str, Any] = {
@@ -130,6 +150,9 @@ SPEC: dict[str, Any] = {
     "fresh_seconds": {"type": "float", "default": 0.0},
     "min_objects": {"type": "int", "default": 1},
     "max_shrink_percent": {"type": "float", "default": 50.0},
+    "max_growth_percent": {"type": "float", "default": 400.0},
+    "accept_anomaly": {"type": "bool", "default": False},
+    **VERSIONS,
     "compression_level": {"type": "int", "default": 1},
 }
 

@@ -18,7 +18,7 @@ options:
   kind:
     description: The kind of the source.
     type: str
-    choices: [sqlite, files, postgresql]
+    choices: [sqlite, files, postgresql, redis, pgbackrest]
     required: true
   select:
     description: Only C(latest), C(latest_restored), an id, or the newest one that is not after an instant (RFC 3339). All without it.
@@ -49,7 +49,8 @@ artifacts:
   description:
     - Oldest first, each with C(id), C(state) (C(good), C(suspect), C(corrupt), C(incomplete), C(removing)), C(level) (the highest that is proven,
       C(digest), C(readable) or C(restored)), C(taken_at), C(restored_at), C(size_bytes) (stored), C(plain_bytes), C(totals), C(class), C(host),
-      C(holds), C(pins), C(problem) and C(manifest_sha256).
+      C(run_id) (of the run that took it), C(versions) (of what ran when it was taken),
+      C(holds), C(pins), C(problem), C(manifest_sha256) and C(recipients) (whom it is encrypted to).
   type: list
   elements: dict
   returned: success
@@ -69,6 +70,11 @@ size_bytes:
   description: What all of them take, in bytes.
   type: int
   returned: success
+covered:
+  description: Files of it that somebody deleted or wrote over in vain, since a lock keeps them. Find out who.
+  type: list
+  elements: str
+  returned: success
 free_bytes:
   description: Room that is left in the repository, in bytes; null when nobody knows.
   type: int
@@ -82,7 +88,7 @@ measured_at:
 from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup import tell
-from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_kinds import PLACE, REPOSITORY, SOURCE_KIND
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_spec import PLACE, REPOSITORY, SOURCE_KIND
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.runbook_module import RunbookModule, run
 
 SPEC: dict[str, Any] = {

@@ -15,17 +15,21 @@ description:
   - Keeps what any rule, class, legal hold or pin keeps, and always the newest backups that were proven to restore. Backups that were never
     proven, or are damaged, never make a proven one go.
   - Removes nothing at all, and fails with the outcome V(refused), when nothing was proven to restore for too long, when the clock cannot be
-    right, when the listing is not whole, when a class is unknown, or when a larger share would go than O(max_remove_percent).
+    right, when the listing is not whole, when a class is unknown, when the newest backup is suspect, or when a larger share would go than
+    O(max_remove_percent).
+  - With O(copies), what a copy should have stays until that copy holds it or something newer that is good, as a fresh look at the copy shows. While
+    a copy cannot be listed, or has no good backup, nothing is removed, and the outcome is V(warn).
   - A removal that was interrupted is finished by the next call. What an interrupted backup left is removed after a day.
 extends_documentation_fragment:
   - tradeops.runbook.acting
   - tradeops.runbook.backups
+  - tradeops.runbook.backups.source
+  - tradeops.runbook.backups.copies
 options:
   kind:
-    description: The kind of the source.
+    description: The kind of the source, where O(source) is not given.
     type: str
-    choices: [sqlite, files, postgresql]
-    required: true
+    choices: [sqlite, files, postgresql, redis, pgbackrest]
   keep:
     description:
       - C(last), C(hourly), C(daily), C(weekly), C(monthly), C(yearly) (counts, as of C(restic forget)), C(within) (a duration such as C(30 d)),
@@ -48,6 +52,7 @@ attributes:
     support: full
 seealso:
   - module: tradeops.runbook.backup_verify
+  - module: tradeops.runbook.backup_copy
 """
 
 EXAMPLES = r"""
@@ -68,11 +73,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 outcome:
-  description: V(ok), V(warn) when the newest backup does not count, V(refused) when nothing may be removed.
+  description: V(ok), V(warn) when the newest backup does not count or a copy is not known to have anything, V(refused) when nothing may be removed.
   type: str
   returned: always
 code:
-  description: Stable word to match on, such as V(ok), V(clock_implausible), V(no_recent_proof), V(unknown_class), V(too_much), V(busy).
+  description: Stable word to match on, such as V(ok), V(clock_implausible), V(no_recent_proof), V(unknown_class), V(quarantined), V(too_much), V(busy).
   type: str
   returned: always
 hint:
@@ -108,15 +113,18 @@ freed_bytes:
 from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.acting import RUN_ID, act
-from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_kinds import PLACE, REPOSITORY, SOURCE_KIND
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_spec import PLACE, REPOSITORY, SOURCE, SOURCE_KIND
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.copy import COPIES
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.prune import prune
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.runbook_module import RunbookModule
 
 SPEC: dict[str, Any] = {
     **RUN_ID,
     **PLACE,
-    **SOURCE_KIND,
+    "kind": {**SOURCE_KIND["kind"], "required": False},
+    "source": SOURCE,
     "repository": REPOSITORY,
+    "copies": COPIES,
     "keep": {"type": "dict", "required": True},
     "max_remove_percent": {"type": "float", "default": 50.0},
 }

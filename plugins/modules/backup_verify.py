@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - tradeops.runbook.backups.source
   - tradeops.runbook.backups.scratch
   - tradeops.runbook.backups.encryption
+  - tradeops.runbook.backups.until
   - tradeops.runbook.backups.copy
 options:
   source:
@@ -110,6 +111,7 @@ artifact:
 proof:
   description:
     - The proof, with C(level), C(ok), C(at), C(seconds) (how long the restore took), C(rpo_seconds) (how old the data was) and C(invariants).
+    - C(opened_with) is the public key of the identity that opened it; empty for what is not encrypted, and where only a plugin of age knows.
   type: dict
   returned: success
 """
@@ -118,7 +120,7 @@ from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.acting import RUN_ID, act
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup import verify
-from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_kinds import COPY, ENCRYPTION, INVARIANTS, PLACE, REPOSITORY, SOURCE
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_spec import COPY, ENCRYPTION, INVARIANTS, PLACE, REPOSITORY, SOURCE, UNTIL
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.runbook_module import RunbookModule
 
 SPEC: dict[str, Any] = {
@@ -131,6 +133,7 @@ SPEC: dict[str, Any] = {
     "encryption": ENCRYPTION,
     "select": {"type": "str", "default": "latest"},
     "level": {"type": "str", "choices": ["digest", "readable", "restored"], "default": "restored"},
+    "until": UNTIL,
     "invariants": INVARIANTS,
     "fresh_seconds": {"type": "float", "default": 0.0},
 }

@@ -22,7 +22,9 @@ extends_documentation_fragment:
   - tradeops.runbook.backups
   - tradeops.runbook.backups.source
   - tradeops.runbook.backups.encryption
+  - tradeops.runbook.backups.until
   - tradeops.runbook.backups.copy
+  - tradeops.runbook.backups.versions
 options:
   source:
     description: What is restored, and where to; the same options as when it was backed up.
@@ -43,9 +45,15 @@ options:
     type: str
     default: ''
   undo:
-    description: The C(id) of an earlier restore that is to be taken back.
+    description: The C(id) of an earlier restore that is to be taken back, or of the run that did it.
     type: str
     default: ''
+  set:
+    description: The set that the source is restored with, so that one of which only some members were restored is seen.
+    type: dict
+    suboptions:
+      name: {description: Its name., type: str, required: true}
+      members: {description: The names of all its sources., type: list, elements: str, required: true}
   invariants:
     description: Questions about what was restored, asked before the swap.
     type: list
@@ -139,6 +147,10 @@ in_use:
   description: Who has it open and keeps it from being replaced; empty when nobody does.
   type: str
   returned: success
+unfinished:
+  description: What an earlier run left of the set half done, and how that is ended; empty when nothing.
+  type: str
+  returned: success
 estimated_seconds:
   description: How long it may take, by the last time it was proven; null when it never was.
   type: float
@@ -158,8 +170,10 @@ restore:
 from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.acting import RUN_ID, act
-from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_kinds import COPY, ENCRYPTION, INVARIANTS, PLACE, REPOSITORY, SOURCE
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_spec import COPY, ENCRYPTION, INVARIANTS, PLACE, REPOSITORY, SOURCE, UNTIL
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup_versions import VERSIONS
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore import bring_back
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore_set import SET
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.runbook_module import RunbookModule
 
 SPEC: dict[str, Any] = {
@@ -173,6 +187,9 @@ SPEC: dict[str, Any] = {
     "select": {"type": "str", "default": "latest_restored"},
     "confirm": {"type": "str", "default": ""},
     "undo": {"type": "str", "default": ""},
+    "set": SET,
+    **VERSIONS,
+    "until": UNTIL,
     "invariants": INVARIANTS,
     "manifest_sha256": {"type": "str", "default": ""},
     "allow_suspect": {"type": "bool", "default": False},

@@ -290,8 +290,9 @@ def test_a_backup_that_must_not_be_trusted_is_kept_and_replaces_nothing(site: Si
     assert select(site.artifacts(), "latest", time.time()).id == good
     with pytest.raises(Refused):
         site.restore(select=doubted)
-    site.prune(last=1, minimum_restored=1)
-    assert site.bytes_of(good) == before
+    with pytest.raises(Refused) as caught:
+        site.prune(last=1, minimum_restored=1)
+    assert caught.value.code == "quarantined" and site.bytes_of(good) == before
 
 
 # --- disks

@@ -13,7 +13,10 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from typing import Self
 
 PASSWORD = "s3cret/of:the@test"
 
@@ -67,26 +70,37 @@ class Server:
 
     def configuration(self) -> str:
         """The text of its redis.conf; a value that holds blanks is several arguments."""
-        options = {"bind": "127.0.0.1", "port": str(self.port), "unixsocket": str(self.socket), "dir": str(self.data), "save": '""', **self.options}
+        # It looks after its children ten times as often as by default: tests wait for them.
+        place = {"bind": "127.0.0.1", "port": str(self.port), "unixsocket": str(self.socket), "dir": str(self.data)}
+        options = {"hz": "100", "save": '""', **place, **self.options}
         lines = [f"{name} {value}" for name, value in options.items()] + ([f'requirepass "{self.password}"'] if self.password else [])
         return "\n".join(lines) + "\n"
 
-    def start(self) -> None:
-        """Returns when it answers and has loaded its data."""
+    def configure(self) -> Path:
+        """Its redis.conf, as ``options`` are now."""
         file = self.folder / "redis.conf"
         file.touch(mode=0o600)
         file.write_text(self.configuration(), encoding="utf-8")
+        return file
+
+    def start(self) -> None:
+        """Returns when it answers and has loaded its data."""
+        file = self.configure()
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([self.binary, str(file)], cwd=self.data, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.wait()
+
+    def wait(self) -> None:
+        """Until it answers and has loaded its data."""
         end = time.monotonic() + 60
         while not self._answers():
-            if time.monotonic() > end or self._process.poll() is not None:
+            if time.monotonic() > end or self._process is not None and self._process.poll() is not None:
                 raise AssertionError((self.folder / "log").read_text(errors="replace"))
             time.sleep(0.02)
 
     def _answers(self) -> bool:
         try:
-            return self.ask("PING") == b"PONG"
+            return bool(self.ask("PING") == b"PONG")
         except (OSError, Wrong, EOFError):  # not there yet, or loading
             return False
 
@@ -102,7 +116,7 @@ class Server:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         """Started; removed at the end, also when it does not start."""
         try:
             self.start()
@@ -134,7 +148,7 @@ class Server:
                 for start in range(0, len(login) + len(commands), 500):  # answers of more would fill the buffers of both
                     batch = [*login, *commands][start : start + 500]
                     connection.sendall(b"".join(_encoded(words) for words in batch))
-                    found += [_answer(answers) for _ in batch]
+                    found += [_answer(answers) for _command in batch]
         for answer in found if not errors else ():
             if isinstance(answer, Wrong):
                 raise answer
@@ -160,4 +174,4 @@ def _answer(file: BinaryIO) -> Any:
         return count
     if count < 0:
         return None
-    return file.read(count + 2)[:-2] if kind == b"$" else [_answer(file) for _ in range(count)]
+    return file.read(count + 2)[:-2] if kind == b"$" else [_answer(file) for _number in range(count)]

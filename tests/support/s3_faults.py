@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import random
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
@@ -17,19 +19,32 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._s3 import S3
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._s3_client import Patience
+
 BUCKET = "backups"
+PREFIX = "production/nextrade/sqlite/orders/"
+NAME = PREFIX + "20261120T021500Z-7f3a9c1e.data.sqlite.zst"
+KEY = "site/" + NAME
+MEBIBYTE = 1 << 20
+LARGE = random.Random(7).randbytes(5 * MEBIBYTE + 17)
+"""Two parts."""
+SMALL = b"whole" * 1000
+SECRET = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLE"
 
 
 @dataclass
 class Fault:
     """``how`` one operation breaks, ``times`` times after the first ``after`` of them went well.
 
-    cut, reset, stall, drip: the connection; lost: done, and no answer; flip: one byte on the way; size: HEAD tells another one;
-    error: ``status`` and ``code``, with ``more`` XML, from a clock that is ``ahead_seconds``; hollow: 200 with an error as its body.
+    cut, reset, stall, drip, slow (it is read slowly): the connection; lost: done, and no answer; flip: one byte on the way; size: HEAD tells another one;
+    error: ``status`` and ``code``, with ``more`` XML, from a clock that is ``ahead_seconds``; hollow: 200 with an error as its body;
+    garble: done, and the answer makes no sense.
     """
 
     operation: str
@@ -91,7 +106,7 @@ class Server:
 
 
 @contextmanager
-def serving(**fields: Any) -> Iterator[Server]:
+def serving(tls: ssl.SSLContext | None = None, **fields: Any) -> Iterator[Server]:
     """A server on loopback."""
     server = Server(**fields)
 
@@ -99,7 +114,9 @@ def serving(**fields: Any) -> Iterator[Server]:
         state = server
 
     with _Listener(("127.0.0.1", 0), Handler) as listener:
-        server.url = f"http://127.0.0.1:{listener.server_address[1]}"
+        server.url = f"{'https' if tls else 'http'}://{'localhost' if tls else '127.0.0.1'}:{listener.server_address[1]}"
+        if tls:
+            listener.socket = tls.wrap_socket(listener.socket, server_side=True)
         thread = threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
@@ -132,7 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _any(self) -> None:
         split = urlsplit(self.path)
         self.query = {name: values[0] for name, values in parse_qs(split.query, keep_blank_values=True).items()}
-        self.key = unquote(split.path).lstrip("/").partition("/")[2]
+        path = unquote(split.path).lstrip("/")
+        self.key = path if self.headers["Host"].startswith(f"{BUCKET}.") else path.partition("/")[2]
         operation = self._operation()
         state = self.state
         with state.lock:
@@ -159,7 +177,10 @@ class _Handler(BaseHTTPRequestHandler):
             text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>no</Message>{more}</Error>"
             return self._send(status, b"" if self.command == "HEAD" else text.encode())
         if fault is not None and fault.how == "lost":
-            return self._close(reset=True)
+            self._close(reset=True)
+            return
+        if fault is not None and fault.how == "garble":
+            return self._send(340, b"<Erro")
         return self._send(status, found, headers)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _any
@@ -179,17 +200,22 @@ class _Handler(BaseHTTPRequestHandler):
     def _breaks(self, fault: Fault) -> bool:
         if fault.how == "stall":
             self.state.ended.wait(60)
-            return not self._close()
+            return self._close()
+        if fault.how == "slow":
+            while self.rfile.read(1024) and not self.state.ended.wait(0.05):
+                pass
+            return self._close()
         if fault.how in ("cut", "reset") and self.command not in ("GET",):
             self.rfile.read(int(self.headers.get("Content-Length") or 0) // 2)
-            return not self._close(reset=fault.how == "reset")
+            return self._close(reset=fault.how == "reset")
         return False
 
-    def _close(self, reset: bool = False) -> None:
+    def _close(self, reset: bool = False) -> bool:
         self.close_connection = True
         if reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close() if reset else self.connection.shutdown(socket.SHUT_RDWR)
+        return True
 
     def _checked(self, body: bytes) -> None:
         wanted = self.headers.get("x-amz-content-sha256", "")
@@ -308,3 +334,25 @@ class _Handler(BaseHTTPRequestHandler):
 def skewed(seconds: float) -> Fault:
     """A server whose clock is ahead."""
     return Fault("*", "error", 99, 0, 403, "RequestTimeTooSkewed", ahead_seconds=seconds)
+
+
+def made(server: Server, folder: Path, patience: Patience | None = None, **more: Any) -> S3:
+    """A repository on this server that soon gives up."""
+    options = {
+        "bucket": BUCKET, "prefix": "site", "endpoint_url": server.url, "allow_http": True, "region": "eu-central-1", "access_key": "AKID",
+        "secret_access_key": SECRET, "addressing_style": "path", "part_mib": 5, "state_dir": str(folder / "state"), **more,
+    }  # fmt: skip
+    return S3(options, patience=patience or Patience(read_seconds=0.5, request_seconds=2.0, attempts=3, random=lambda: 0.01))
+
+
+def store(repository: S3, body: bytes, name: str = NAME) -> None:
+    """In blocks, as a dump comes."""
+    with repository.write(name) as sink:
+        for start in range(0, len(body), MEBIBYTE):
+            sink.write(body[start : start + MEBIBYTE])
+
+
+def read(repository: S3, name: str = NAME, offset: int = 0) -> bytes:
+    """All of it, in blocks."""
+    with repository.open(name, offset) as reader:
+        return b"".join(iter(lambda: reader.read(100_000), b""))

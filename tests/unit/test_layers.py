@@ -34,7 +34,7 @@ PURE_OF_SYS = {"float_info", "maxsize"}
 IMPURE_NAMES = {"open", "input", "print", "exec", "eval", "compile", "__import__", "breakpoint"}
 CLOCKS = {"now", "utcnow", "today"}
 
-REGISTRIES = ("kinds.py", "backup_kinds.py", "host_state.py")
+REGISTRIES = ("kinds.py", "backup_kinds.py", "backup_versions.py", "host_state.py")
 
 CONTROLLER = ("callback", "action", "lookup", "filter", "plugin_utils")
 
@@ -117,7 +117,7 @@ def _own(layer: str, path: Path, found: Import) -> str:
         "_drivers": {"_core"} | ({"_drivers"} if helper else set()),
         "_module": {"_core", "_module"} | ({"_drivers"} if path.name in REGISTRIES and found.in_function and not helper else set()),
         "modules": {"_core", "_module"},
-        "doc_fragments": set(),
+        "doc_fragments": {"doc_fragments"},
         **{name: {"_core", "plugin_utils"} for name in CONTROLLER},
     }[layer]
     return "" if found.top in allowed else f"{layer} may import only {', '.join(sorted(allowed)) or 'nothing'} of ours"

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .backup_types import Identity, Repository, Source, Taken
-from .catalog import LARGEST_NOTE, Artifact, Place, newest_good, note_name, read_catalog
+from .catalog import LARGEST_NOTE, Artifact, Place, good_ones, newest_good, note_name, read_catalog, recipients_of
 from .errors import NoSpace, Refused, RunbookError, Unsure, VerifyFailed
-from .inventory import check_objects, shrinkage
+from .inventory import Bounds, anomalies, check_objects
 from .manifest import FORMAT, canonical, digest_of
 from .times import rfc3339
 from .transfer import Body, Codec, store
@@ -24,6 +24,9 @@ from .units import format_value
 
 ROOM = 1.2
 """Free space that is asked for, as a multiple of the size of the last backup."""
+
+HISTORY = 7
+"""How many good artifacts, the newest ones, say what is usual for a source."""
 
 
 SECRET = "secret"
@@ -44,7 +47,7 @@ class Suspect(VerifyFailed):
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted: whose backup, on whose behalf, and what makes it doubtful."""
+    """What is wanted: whose backup, on whose behalf, and what makes it doubtful; ``accept_anomaly`` says that what is unusual is right."""
 
     place: Place
     id: str
@@ -54,6 +57,9 @@ class Order:
     min_objects: int = 1
     max_shrink_percent: float = 50.0
     versions: Mapping[str, str] = field(default_factory=dict)
+    max_growth_percent: float = 400.0
+    accept_anomaly: bool = False
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ class Backup:
         artifacts = read_catalog(repository, self._order.place) if known.exists else []
         newest = newest_good(artifacts, self._tools.clock())
         _check_room(repository, newest, identity)
-        steps = [] if known.exists else [{"action": "initialize", "name": known.place, "reason": "the repository is not there yet"}]
+        steps: list[dict[str, Any]] = [] if known.exists else [{"action": "initialize", "name": known.place, "reason": "the repository is not there yet"}]
         steps.append({
             "action": "write", "name": f"{self._order.place.prefix}{self._order.id}", "bytes": identity.size_bytes,
             "reason": f"the newest good backup is {newest.id}{_rotated(newest, self._tools.codec)}" if newest else "there is no good backup yet",
@@ -110,7 +116,7 @@ class Backup:
                 **_facts(order, taken), **_links(plan.artifacts), "started_at": rfc3339(started), "finished_at": rfc3339(self._tools.clock()),
                 "duration_seconds": round(self._tools.clock() - started, 3), "identity": plan.identity.data(), "parts": parts,
             }  # fmt: skip
-            manifest["suspect"] = taken.suspect or _shrunk(order, plan, manifest)
+            manifest = _judged(order, manifest, taken, usual(plan.artifacts, started))
             body = canonical(manifest)
             if len(body) > LARGEST_NOTE:
                 raise RunbookError(f"{self._what} has so many objects that the manifest would have {len(body)} bytes", "back it up in parts")
@@ -161,12 +167,6 @@ def check_sealed(retention_class: str, codec: Codec) -> None:
         )
 
 
-def recipients_of(facts: Mapping[str, Any]) -> list[str]:
-    """Whom a part of a manifest, or the facts of a codec, says it is encrypted to; none for what is not."""
-    found = facts.get("recipients")
-    return [str(recipient) for recipient in found] if isinstance(found, list) else []
-
-
 def _rotated(newest: Artifact, codec: Codec) -> str:
     """What somebody should know who expects the keys of last time to open the next one."""
     before, after = ({*recipients_of(facts)} for facts in ((newest.manifest or {})["parts"][0], codec.facts))
@@ -191,7 +191,8 @@ def _facts(order: Order, taken: Taken) -> dict[str, Any]:
     return {
         "format": FORMAT, "id": order.id, "kind": order.place.kind, "source": order.place.source, "system": order.place.system,
         "environment": order.place.environment, "host": order.host, "class": order.retention_class, "run_id": order.run_id,
-        "taken_at": rfc3339(taken.taken_at), "inventory": taken.inventory.data(), "notes": list(taken.notes), "versions": dict(order.versions),
+        "taken_at": rfc3339(taken.taken_at), "inventory": taken.inventory.data(), "notes": [*order.notes, *taken.notes], "versions": dict(order.versions),
+        "label": taken.label, "needs": list(taken.needs),
     }  # fmt: skip
 
 
@@ -205,6 +206,19 @@ def _links(artifacts: Sequence[Artifact]) -> dict[str, Any]:
     }
 
 
-def _shrunk(order: Order, plan: Plan, manifest: Mapping[str, Any]) -> str:
-    before = plan.newest.manifest if plan.newest else None
-    return shrinkage(before, manifest, order.max_shrink_percent) if before else ""
+def usual(artifacts: Sequence[Artifact], now: float) -> list[Mapping[str, Any]]:
+    """The manifests that the next one is held against, newest first: good ones, back to the newest in which somebody accepted a change."""
+    found: list[Mapping[str, Any]] = []
+    for artifact in reversed(good_ones(artifacts, now)[-HISTORY:]):
+        found.append(artifact.manifest or {})
+        if found[-1].get("accepted"):
+            break
+    return found
+
+
+def _judged(order: Order, manifest: Mapping[str, Any], taken: Taken, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """With ``suspect`` or ``accepted``: what is unusual is the one or the other, and damage is never accepted."""
+    told = anomalies(history, manifest, taken.inventory.lasting, Bounds(order.max_shrink_percent, order.max_growth_percent))
+    accepted, doubts = (told, []) if order.accept_anomaly else ([], told)
+    notes = [*manifest["notes"], *(f"accepted: {reason}" for reason in accepted)]
+    return {**manifest, "notes": notes, "accepted": accepted, "suspect": "; ".join(filter(None, [taken.suspect, *doubts]))}

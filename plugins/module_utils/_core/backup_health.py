@@ -13,16 +13,18 @@ from .probe import SKIPPED, Unmeasured
 
 MEASURES = {
     "age": "s", "restored_age": "s", "level": "text", "size": "B", "size_change_percent": "percent", "objects": "count", "count": "count",
-    "restored_count": "count", "bad": "count", "newest_state": "text", "free": "B",
+    "restored_count": "count", "bad": "count", "newest_state": "text", "free": "B", "covered": "count",
 }  # fmt: skip
-"""``age`` of the data in the newest good backup; ``restored_age`` of the newest that was proven to restore; ``bad`` ones are not good."""
+"""``age`` of the data in the newest good backup; ``restored_age`` of the newest that was proven to restore; ``bad`` ones are not good;
+``covered`` are files that somebody deleted or wrote over in vain, since a lock keeps them."""
 
 
-def measures_of(artifacts: Sequence[Artifact], free: int | None, now: float) -> dict[str, Any]:
+def measures_of(artifacts: Sequence[Artifact], free: int | None, now: float, covered: int = 0) -> dict[str, Any]:
     """The measures; what there is no backup for is unmeasured, which is unknown and never green."""
     newest = newest_good(artifacts, now)
     none = Unmeasured("there is no good backup")
-    found: dict[str, Any] = {"age": none, "level": none, "size": none, "objects": none, "size_change_percent": SKIPPED, **_counts(artifacts)}
+    found: dict[str, Any] = {"age": none, "level": none, "size": none, "objects": none, "size_change_percent": SKIPPED, "covered": covered}
+    found.update(_counts(artifacts))
     restored = [artifact for artifact in artifacts if artifact.state == "good" and artifact.restored_at is not None]
     found["restored_age"] = max(0.0, now - restored[-1].taken_at) if restored else Unmeasured("no backup was ever proven to restore")
     found["free"] = Unmeasured("the repository does not say") if free is None else free

@@ -5,38 +5,45 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .backup_copies import check_of_copy, compile_copies
 from .checks import merge_by_name, merge_mappings
 from .errors import InvalidInput, did_you_mean
 from .keep_rules import Policy
 from .limits import parse_limits
 from .proof import invariants_of
+from .sets import check_sets, is_good
 from .times import rfc3339
 from .units import parse_duration
 from .verdict import judge_measures, summarize
 
 KEYS: dict[str, Any] = {
     "name": None, "source": None, "class": "", "rpo": None, "rto": None, "keep": None, "fresh": None, "min_objects": 1, "max_shrink_percent": 50.0,
-    "invariants": (), "scratch": None, "repository": None, "encryption": None, "timeout": "4 h", "enabled": True,
+    "max_growth_percent": 400.0, "set": "", "versions": {}, "revision": "", "images": None, "invariants": (), "scratch": None, "repository": None,
+    "encryption": None, "timeout": "4 h", "enabled": True,
+    "copies": (),
 }  # fmt: skip
 """What an entry may say, with its defaults. Durations are texts with a unit."""
+
+_SET = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,62})?")
 
 _KINDS = ("source", "repository", "scratch")
 """What has its kind as the only key."""
 
-UNITS = {"duration": "s", "rpo": "s", "rto": "s", "size": "B", "freed": "B", "removed": "count", "objects": "count"}
+UNITS = {"duration": "s", "rpo": "s", "rto": "s", "size": "B", "freed": "B", "removed": "count", "objects": "count", "copied": "B"}
 
 
-def compile_sources(
-    lists: Iterable[Sequence[Mapping[str, Any]]], repository: Any, keep: Mapping[str, Any], encryption: Mapping[str, Any] | None = None
+def compile_sources(  # house: what a source gets that does not say otherwise, each by its name
+    lists: Iterable[Sequence[Mapping[str, Any]]], repository: Any, keep: Mapping[str, Any], encryption: Mapping[str, Any] | None = None, copies: Any = ()
 ) -> list[dict[str, Any]]:
     """One entry per source with every key, durations in seconds (``rpo_seconds``, ...). Raises InvalidInput that lists every mistake."""
     found, errors = [], []
     for index, entry in enumerate(merge_by_name(lists, "backup_sources", _both)):
         try:
-            found.append(_complete(entry, repository, keep, encryption or {}))
+            found.append(_complete({"copies": copies, **entry}, repository, keep, encryption or {}))
         except InvalidInput as error:
             errors.append(f"backup_sources[{index}] ({entry['name']}): {error.message}{f' ({error.hint})' if error.hint else ''}")
     if errors:
@@ -65,16 +72,22 @@ def _complete(entry: Mapping[str, Any], repository: Any, keep: Mapping[str, Any]
         raise InvalidInput(f'class: "{whole["class"]}" has no rule in keep.classes', known)
     _check_values(whole)
     durations = {f"{key}_seconds": _seconds(key, whole[key]) for key in ("rpo", "rto", "fresh", "timeout")}
-    return {**whole, "kind": next(iter(whole["source"])), "keep": policy, **durations}
+    return {**whole, "kind": next(iter(whole["source"])), "keep": policy, **durations, **compile_copies(whole["copies"] or (), whole)}
 
 
 def _check_values(whole: Mapping[str, Any]) -> None:
-    for key in ("min_objects", "max_shrink_percent"):
+    for key in ("min_objects", "max_shrink_percent", "max_growth_percent"):
         if isinstance(whole[key], bool) or not isinstance(whole[key], (int, float)) or whole[key] < 0:
             raise InvalidInput(f'{key}: "{whole[key]}" is not a number from 0 on')
     if isinstance(whole["invariants"], (str, Mapping)) or not isinstance(whole["invariants"], Sequence):
         raise InvalidInput("invariants must be a list of {name, query, limits}")
     invariants_of(whole["invariants"])
+    if not isinstance(whole["versions"], Mapping):
+        raise InvalidInput("versions must be a mapping of names to versions")
+    if not isinstance(whole["set"], str) or not _SET.fullmatch(whole["set"]):
+        raise InvalidInput(f'set: "{whole["set"]}" cannot be the name of a set', "use letters, digits, dots, hyphens and underscores")
+    if not isinstance(whole["revision"], str):
+        raise InvalidInput("revision must be a query, as a text")
 
 
 def _seconds(key: str, given: Any) -> float | None:
@@ -86,7 +99,12 @@ def _seconds(key: str, given: Any) -> float | None:
 
 def judge_sources(results: Sequence[Mapping[str, Any]], sources: Mapping[str, Mapping[str, Any]], now: float) -> dict[str, Any]:
     """The results of one module, one per source, as a verdict: a check for each, with measures for trends and limits by RTO and RPO."""
-    checks = [_check(result, sources[result["item"]]) for result in results if not result.get("skipped")]
+    done = [(result, result["item"]) for result in results if not result.get("skipped")]
+    checks = [
+        check_of_copy(_check(result, sources[item["name"]]), result, now) if isinstance(item, Mapping) else _check(result, sources[item])
+        for result, item in done
+    ]
+    checks += check_sets([result for result, item in done if isinstance(item, str)], sources)
     return {**summarize(checks), "measured_at": rfc3339(now), "checks": checks, "attention": [_attention(check) for check in checks if check["status"] != "ok"]}
 
 
@@ -96,13 +114,13 @@ def _check(result: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, An
     measures = {
         "duration": restore.get("seconds", proof.get("seconds")), "rto": restored, "rpo": restore.get("lost_seconds", proof.get("rpo_seconds")),
         "size": artifact.get("size_bytes"), "objects": (artifact.get("totals") or {}).get("objects"), "freed": result.get("freed_bytes"),
+        "copied": result.get("copied_bytes"),
         "removed": len(result["plan"]) if "freed_bytes" in result else None,
     }  # fmt: skip
     measures = {name: value for name, value in measures.items() if value is not None}
     limits = {name: {"critical": f"> {source[name]}"} for name in ("rto", "rpo") if name in measures and source[f"{name}_seconds"]}
     judged = judge_measures(measures, UNITS, parse_limits(limits, UNITS), {})
-    failed = result.get("outcome", "failed") not in ("ok", "warn")
-    if failed:
+    if not is_good(result):
         judged.update(status="critical", severity="P2", message=str(result.get("msg", "it failed")), hint=str(result.get("hint", "")))
     elif result["outcome"] == "warn" and judged["status"] == "ok":
         judged.update(status="warning", severity="P3", message="; ".join(result.get("notes") or []))

@@ -8,7 +8,7 @@ A Source is read from, a Target is restored into, a Repository keeps artifacts. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -58,11 +58,13 @@ class Inventory:
 
     ``objects`` maps a name such as ``table public.trades`` to its figures such as ``{"rows": 500}``; ``totals`` has counts over all, and
     always ``objects`` (tables, or files), which the gates watch; ``digest`` tells the whole content where that can be had, else "".
+    ``lasting`` says that the objects are things that stay, such as tables: one that is gone is worth an alarm, unlike a file.
     """
 
     objects: Mapping[str, Mapping[str, Any]]
     totals: Mapping[str, int]
     digest: str = ""
+    lasting: bool = True
 
     def data(self) -> dict[str, Any]:
         """JSON data."""
@@ -74,7 +76,8 @@ class Taken:
     """What a source knows once its stream was read to the end.
 
     ``taken_at`` is the instant the data is from (seconds since 1970). ``attachments`` are small texts that belong to the artifact and
-    are stored beside it, such as ``globals.sql``. ``suspect`` says why the copy must not be trusted although it is complete.
+    are stored beside it, such as ``globals.sql``. ``suspect`` says why the copy must not be trusted although it is complete. ``label`` is
+    its name in an engine of its own (pgBackRest), ``needs`` are the labels of others without which it cannot be restored.
     """
 
     inventory: Inventory
@@ -82,6 +85,8 @@ class Taken:
     attachments: Mapping[str, bytes] = field(default_factory=dict)
     suspect: str = ""
     notes: Sequence[str] = ()
+    label: str = ""
+    needs: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -90,13 +95,15 @@ class Context:
 
     ``tag`` (letters, digits and hyphens: the id of the artifact) is part of every name a driver makes for itself, so that leftovers can be
     recognised; ``now`` is the wall clock at the start (seconds since 1970); ``scratch`` asks a Target to stage for looking only, where a
-    swap will not follow.
+    swap will not follow. ``until`` is the one point (``time``, ``lsn``, ``xid`` or ``name``) up to which a Target replays a log; empty for the
+    state of the artifact itself, or for what has no log.
     """
 
     deadline: Deadline
     now: float
     tag: str
     scratch: bool = False
+    until: Mapping[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -155,7 +162,12 @@ class Reader(Stream, Protocol):
 
 
 class Repository(Protocol):
-    """Where artifacts live. Names are relative, with ``/`` between their parts."""
+    """Where artifacts live. Names are relative, with ``/`` between their parts.
+
+    ``covered`` are the names, as far as they were listed, of what somebody deleted or wrote over in vain, since a lock keeps it.
+    """
+
+    covered: Collection[str]
 
     def identity(self) -> Identity:
         """``system_id`` is the id of the repository, in its ``tradeops-repository.json``. Refused for a format of another major version."""

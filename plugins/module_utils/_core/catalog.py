@@ -121,13 +121,21 @@ class Artifact:
         """JSON data for people and playbooks."""
         restored = self.restored_at
         manifest = self.manifest or {}
+        versions = manifest.get("versions")
         return {
             "id": self.id, "state": self.state, "level": self.level, "taken_at": rfc3339(self.taken_at), "size_bytes": self.size_bytes,
             "restored_at": None if restored is None else rfc3339(restored), "class": manifest.get("class", ""), "host": manifest.get("host", ""),
             "plain_bytes": sum(part["plain_bytes"] for part in manifest.get("parts", [])), "totals": (manifest.get("inventory") or {}).get("totals", {}),
             "holds": list(self.holds), "pins": list(self.pins), "problem": self.problem or manifest.get("suspect", ""),
-            "manifest_sha256": self.manifest_sha256,
+            "run_id": manifest.get("run_id", ""), "versions": versions if isinstance(versions, dict) else {},
+            "manifest_sha256": self.manifest_sha256, "recipients": recipients_of(next(iter(manifest.get("parts", [])), {})),
         }  # fmt: skip
+
+
+def recipients_of(facts: Mapping[str, Any]) -> list[str]:
+    """Whom a part of a manifest, or the facts of a codec, says it is encrypted to; none for what is not."""
+    found = facts.get("recipients")
+    return [str(recipient) for recipient in found] if isinstance(found, list) else []
 
 
 def new_id(now: float, random: bytes) -> str:
@@ -153,7 +161,7 @@ def read_catalog(repository: Repository, place: Place) -> list[Artifact]:
     files: dict[str, list[tuple[str, str, Entry]]] = {}
     for entry in repository.list(place.prefix):
         found = _FILE.fullmatch(entry.name[len(place.prefix) :])
-        if found is not None and _is_id(found["id"]):
+        if found is not None and is_id(found["id"]):
             files.setdefault(found["id"], []).append((found["role"], (found["rest"] or "").removesuffix("json").removesuffix("."), entry))
     artifacts = [_artifact(repository, place, name, found) for name, found in files.items()]
     return _in_a_row(sorted(artifacts, key=_when))
@@ -164,7 +172,8 @@ def _when(artifact: Artifact) -> tuple[float, int, str]:
     return artifact.taken_at, artifact.manifest["sequence"] if artifact.manifest else 0, artifact.id
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
+    """Whether it is that of a backup; those of runs are made alike."""
     try:
         return instant_of(text) >= 0
     except InvalidInput:
@@ -227,9 +236,14 @@ def _body(repository: Repository, entry: Entry) -> bytes:
             found += block
 
 
+def good_ones(artifacts: Iterable[Artifact], now: float) -> list[Artifact]:
+    """Those that are whole, not doubted, and not from the future."""
+    return [artifact for artifact in artifacts if artifact.state == "good" and artifact.taken_at <= now + _TOLERANCE]
+
+
 def newest_good(artifacts: Iterable[Artifact], now: float) -> Artifact | None:
-    """The newest one that is whole, not doubted, and not from the future."""
-    good = [artifact for artifact in artifacts if artifact.state == "good" and artifact.taken_at <= now + _TOLERANCE]
+    """The newest one of them."""
+    good = good_ones(artifacts, now)
     return good[-1] if good else None
 
 
@@ -250,7 +264,7 @@ def select(artifacts: list[Artifact], wanted: str, now: float) -> Artifact:
         if found is None:
             raise NotThere(f"there is no backup {wanted}", f"there are {', '.join(artifact.id for artifact in artifacts[-5:]) or 'none'}")
         return found
-    good = [artifact for artifact in artifacts if artifact.state == "good" and artifact.taken_at <= now + _TOLERANCE]
+    good = good_ones(artifacts, now)
     if wanted == "latest_restored":
         good = [artifact for artifact in good if artifact.restored_at is not None]
     elif wanted != "latest":

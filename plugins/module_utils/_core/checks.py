@@ -29,7 +29,24 @@ def needed_libraries(checks: Iterable[Mapping[str, Any]]) -> list[str]:
             needed.add("jmespath")
         if check.get("tls"):
             needed.add("cryptography")
+        if _is_in_s3(check.get("backup")):
+            needed.add("boto3")
     return sorted(needed)
+
+
+def libraries_of_backups(lists: Iterable[Sequence[Mapping[str, Any]]], repositories: Iterable[Any]) -> list[str]:
+    """The libraries that taking, proving or restoring backups of these sources needs; ``repositories`` are those of sources that name none."""
+    sources = merge_by_name(lists, "backup_sources", merge_mappings)
+    places = [{"repository": place} for place in repositories] + [{"repository": copy} for source in sources for copy in source.get("copies") or ()]
+    needed = {"zstandard"} if sources else set()
+    needed |= {"redis" for source in sources for key in ("source", "scratch") if "redis" in (source.get(key) or ())}
+    needed |= {"boto3" for place in [*sources, *places] if sources and _is_in_s3(place)}
+    return sorted(needed)
+
+
+def _is_in_s3(holder: Any) -> bool:
+    place = holder.get("repository") if isinstance(holder, Mapping) else None
+    return isinstance(place, Mapping) and "s3" in place
 
 
 def merge(lists: Iterable[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ What can be relied on, whatever the policy, the clock and the listing are (where
   unproven, suspect, corrupt or empty ever makes it go. The newest proven artifact stays, as do the ``minimum_restored`` newest ones.
   So with one proof a week, ``daily: 7`` keeps the backups of seven days, and the proven ones of seven weeks.
 * What is newer than the newest proven one stays: it may be the only copy of the newest data.
+* What a copy off site should have stays until that copy holds it, or something newer.
+* While the newest complete artifact is suspect nothing is removed at all: nobody knows yet what happened to the source, and since when.
 * Time alone removes nothing: ages count back from the newest proven artifact, never from a clock that is ahead of it. Of the same
   artifacts, every plan from that instant on is the same; a plan of before (max_future) removes no more.
 * What stays can be restored: all that it needs stays too.
@@ -45,6 +47,12 @@ class NoRecentProof(Refused):
     """Nothing new was restored for too long: nobody knows whether what would be left is any good."""
 
     code = "no_recent_proof"
+
+
+class Quarantined(Refused):
+    """The newest artifact is suspect: those before it may be the last that are right."""
+
+    code = "quarantined"
 
 
 class UnknownClass(Refused):
@@ -96,11 +104,12 @@ class Plan:
 def plan_prune(artifacts: Iterable[Candidate], policy: Policy, now: float) -> Plan:
     """What becomes of each of the artifacts of one source (all of them: half a listing looks like lost backups), at ``now``.
 
-    Raises ClockImplausible, NoRecentProof, UnknownClass, BrokenChain, ListingImplausible: then nothing may be removed.
+    Raises ClockImplausible, Quarantined, NoRecentProof, UnknownClass, BrokenChain, ListingImplausible: then nothing may be removed.
     """
     shelf = _Shelf(artifacts, policy)
     if any(artifact.complete or artifact.started_removal for artifact in shelf.newest_first):
         shelf.check_clock(now)
+        shelf.check_newest()
         shelf.check_proof(now)
     kept: dict[str, list[str]] = {artifact.id: [] for artifact in shelf.newest_first}
     for artifact, rule in shelf.rules(now):
@@ -141,6 +150,14 @@ class _Shelf:
                 "set the clock of this machine; if it is right, make a backup and prove it before any is removed",
             )
 
+    def check_newest(self) -> None:
+        """Raises Quarantined."""
+        if self.complete and self.complete[0].suspect:
+            raise Quarantined(
+                f"{self.complete[0].id}, the newest artifact, is suspect: those before it may be the last that are right",
+                "look at the source; take a good backup, or accept the change with backup_accept_anomaly",
+            )
+
     def check_proof(self, now: float) -> None:
         """Raises NoRecentProof. The age is that of the data: to restore an old artifact once more proves nothing new."""
         hint = "make a backup and prove it by a restore (backup_verify)"
@@ -156,6 +173,7 @@ class _Shelf:
         for artifact in self.newest_first:
             yield from ((artifact, f"hold {case}") for case in artifact.holds)
             yield from ((artifact, f"pin {run}") for run in artifact.pins)
+            yield from ((artifact, f"not yet in {place}") for place in artifact.not_in if artifact.complete)
             floor = self.floor(artifact)
             if floor is not None and floor.timestamp() > today:
                 yield artifact, f"class {artifact.retention_class} until {floor.date()}"

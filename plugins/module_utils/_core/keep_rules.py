@@ -97,7 +97,7 @@ class Candidate:
     ``size_bytes`` is of the stored data: 0 when there is none. ``proof`` is the highest level reached, ``restored_at`` the newest good proof
     by a restore; ``failed_proof`` says that the newest proof found it corrupt, ``suspect`` that it was taken from something corrupt.
     ``holds`` are legal cases, ``pins`` ids of runs, ``needs`` the ids without which it cannot be restored; ``started_removal`` says that it
-    has a tombstone.
+    has a tombstone. ``not_in`` names the copies that hold neither it nor anything newer.
     """
 
     id: str
@@ -113,6 +113,7 @@ class Candidate:
     retention_class: str = ""
     needs: tuple[str, ...] = ()
     started_removal: bool = False
+    not_in: tuple[str, ...] = ()
 
     def flaw(self) -> str:
         """Why it does not count, "" when it does."""

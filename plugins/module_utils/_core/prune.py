@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .backup_types import Repository
-from .catalog import Artifact, instant_of, note_name
+from .catalog import Artifact, instant_of, newest_good, note_name
 from .errors import Refused
 from .keep import Candidate, Plan
 from .manifest import canonical
@@ -25,13 +27,35 @@ class TooMuch(Refused):
     code = "too_much"
 
 
-def candidate(artifact: Artifact) -> Candidate:
-    """What retention has to know of an artifact."""
+def candidates(artifacts: Sequence[Artifact], copied: Mapping[str, float] | None = None) -> list[Candidate]:
+    """What retention has to know of each. What was made outside, and is needed by one of ours, is not ours to keep.
+
+    ``copied`` says for every copy up to which instant it has the data (see copied_until).
+    """
+    ids = {(artifact.manifest or {}).get("label"): artifact.id for artifact in artifacts}
+    return [replace(_candidate(artifact, ids), not_in=_not_in(artifact, copied or {})) for artifact in artifacts]
+
+
+def _not_in(artifact: Artifact, copied: Mapping[str, float]) -> tuple[str, ...]:
+    return tuple(name for name, until in copied.items() if artifact.manifest is None or artifact.taken_at > until)
+
+
+def copied_until(copy: Sequence[Artifact], artifacts: Sequence[Artifact], now: float) -> float:
+    """The instant of the newest good artifact that a fresh listing of a copy shows; -inf for none. Where we have it too, it has to be the same."""
+    ours = {artifact.id: artifact.manifest_sha256 for artifact in artifacts}
+    newest = newest_good([one for one in copy if ours.get(one.id, one.manifest_sha256) == one.manifest_sha256], now)
+    return newest.taken_at if newest else -math.inf
+
+
+def _candidate(artifact: Artifact, ids: Mapping[Any, str]) -> Candidate:
     manifest = artifact.manifest or {}
+    # what an engine of its own may have removed already is not brought back by taking a tombstone away
+    whole = artifact.manifest is not None and not (artifact.removing and manifest.get("label"))
     return Candidate(
-        id=artifact.id, taken_at=artifact.taken_at, complete=artifact.manifest is not None, proof=artifact.level, restored_at=artifact.restored_at,
+        id=artifact.id, taken_at=artifact.taken_at, complete=whole, proof=artifact.level, restored_at=artifact.restored_at,
         failed_proof=bool(artifact.problem) or artifact.failed, suspect=bool(manifest.get("suspect")), holds=artifact.holds, pins=artifact.pins,
         retention_class=str(manifest.get("class", "")), size_bytes=artifact.size_bytes, started_removal=artifact.removing,
+        needs=tuple(ids[label] for label in manifest.get("needs", ()) if label in ids),
     )  # fmt: skip
 
 
@@ -71,22 +95,38 @@ def check_amount(steps: Iterable[Mapping[str, Any]], artifacts: Sequence[Artifac
         )
 
 
-def carry_out(steps: Sequence[Mapping[str, Any]], artifacts: Sequence[Artifact], repository: Repository, run_id: str) -> Iterator[dict[str, Any]]:
+Forget = Callable[[Mapping[str, Any]], None]
+"""Makes an engine of its own remove what a manifest is of; does nothing when it has it no more."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Where and on whose behalf something is removed."""
+
+    repository: Repository
+    run_id: str
+    forget: Forget = lambda manifest: None
+
+
+def carry_out(steps: Sequence[Mapping[str, Any]], artifacts: Sequence[Artifact], removal: Removal) -> Iterator[dict[str, Any]]:
     """Remove, step by step; each when it was done. An error ends it, and leaves nothing that looks like a backup and is none."""
     by_id = {artifact.id: artifact for artifact in artifacts}
     for step in steps:
         artifact = by_id[step["name"]]
         tombstone = note_name(artifact.prefix, artifact.id, "removed")
         if step["action"] == "revive":
-            repository.delete(tombstone)
+            removal.repository.delete(tombstone)
         else:
-            _remove(artifact, repository, tombstone, {"run_id": run_id, "reason": step["reason"]})
+            _remove(artifact, removal, tombstone, step["reason"])
         yield dict(step)
 
 
-def _remove(artifact: Artifact, repository: Repository, tombstone: str, why: Mapping[str, Any]) -> None:
+def _remove(artifact: Artifact, removal: Removal, tombstone: str, reason: str) -> None:
+    repository = removal.repository
     if not artifact.removing:
-        repository.create(tombstone, canonical(why))
+        repository.create(tombstone, canonical({"run_id": removal.run_id, "reason": reason}))
+    if artifact.manifest is not None:
+        removal.forget(artifact.manifest)
     manifest = note_name("", artifact.id, "manifest")
     others = sorted(name for name in artifact.stored if name not in (manifest, note_name("", artifact.id, "removed")))
     for name in (manifest, *others):

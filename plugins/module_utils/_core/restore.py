@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .backup_types import Identity, Target
@@ -47,6 +47,10 @@ class Wish:
     """What is restored into, in the words of the catalog."""
     rto_seconds: float = 0.0
     """How long it may take (its recovery time objective); 0 for no such limit."""
+    until: Mapping[str, str] = field(default_factory=dict)
+    """Up to where a log is replayed, as in Context."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """What runs now, in the words of the manifest's ``versions``."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,21 @@ def plan_restore(artifact: Artifact, identity: Identity, wish: Wish) -> Plan:
     steps += [
         {"action": "check", "name": artifact.id, "reason": "every stored byte is read and compared with its digest"},
         {"action": "stage", "name": artifact.id, "bytes": plain, "reason": f"beside {identity.place}, and compared with the inventory of the backup"},
+        *({"action": "replay", "name": artifact.id, "reason": f"the log is replayed up to {name} {value}"} for name, value in wish.until.items()),
         {"action": "swap", "name": identity.place, "reason": f"the data of {rfc3339(artifact.taken_at)} takes its place; what was there is kept beside it"},
     ]
-    return Plan(steps, doubts, _token(artifact, identity, steps, doubts))
+    # What runs may be stopped between the plan and its being carried out: the token does not stand for that.
+    return Plan(steps, [*doubts, *changed_versions(manifest.get("versions"), wish.versions)], _token(artifact, identity, wish, [steps, doubts]))
+
+
+def changed_versions(before: Any, now: Mapping[str, str]) -> list[str]:
+    """How what runs now differs from what ran when the artifact was taken, each in a sentence. What took it does not count."""
+    known = {name: str(value) for name, value in before.items() if name != "python"} if isinstance(before, Mapping) else {}
+    return [
+        f"the {name} was {value} and is now {now[name]}" if name in now else f"the {name} was {value}, and what it is now is not known"
+        for name, value in sorted(known.items())
+        if now.get(name) != value
+    ]
 
 
 def _doubts(artifact: Artifact, identity: Identity, wish: Wish) -> list[str]:
@@ -105,8 +121,10 @@ def _doubts(artifact: Artifact, identity: Identity, wish: Wish) -> list[str]:
     return told
 
 
-def _token(artifact: Artifact, identity: Identity, steps: Sequence[Mapping[str, Any]], doubts: Sequence[str]) -> str:
+def _token(artifact: Artifact, identity: Identity, wish: Wish, told: Sequence[Sequence[Any]]) -> str:
+    steps, doubts = told
     facts = [artifact.id, artifact.manifest_sha256, identity.place, identity.system_id, identity.exists, [step["action"] for step in steps], list(doubts)]
+    facts += [dict(wish.until)] if wish.until else []
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 

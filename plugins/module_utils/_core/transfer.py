@@ -59,8 +59,11 @@ class Codec(Protocol):
     def check(self) -> None:
         """Raises when it is known beforehand that it cannot pack, as for recipients that are none."""
 
-    def admit(self, part: Mapping[str, Any]) -> None:
-        """Raises NotOpened when it is known from the manifest that ``part`` cannot be unpacked here."""
+    def admit(self, part: Mapping[str, Any]) -> str:
+        """The public key of the identity that opens ``part`` here; "" where none is needed, or where that is not known beforehand.
+
+        Raises NotOpened when it is known from the manifest that it cannot be unpacked here.
+        """
 
     def reader(self, stream: Stream, part: Mapping[str, Any]) -> Reader:
         """The plain bytes of the stored ones of ``part``. Raises Corrupt, NotOpened."""

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
@@ -36,6 +36,8 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 class Directory:
     """``options``: path (absolute), require_mount. A folder that is empty becomes a repository by ``initialize``."""
+
+    covered: Collection[str] = ()
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.path: str = options["path"]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the tradeops.runbook contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The container engine of this host, asked through its socket to run programs. See the Docker Engine API, Exec (version 1.25 and newer)."""
+"""The container engine of this host, asked through its socket. See the Docker Engine API, Exec, Containers, Images (version 1.25 and newer)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class Engine:
 
     def state(self, exec_id: str, deadline: Deadline) -> Mapping[str, Any]:
         """``Running`` and ``ExitCode`` of a program."""
-        return self._ask("GET", f"/exec/{exec_id}/json", None, deadline)
+        found: Mapping[str, Any] = self._ask("GET", f"/exec/{exec_id}/json", None, deadline)
+        return found
 
     def attach(self, exec_id: str, deadline: Deadline) -> tuple[socket.socket, bytes]:
         """Starts it: the connection that becomes its input and output, and what of the output came with the engine's answer."""
@@ -65,7 +66,23 @@ class Engine:
                 raise Unreachable(f"the container engine broke off: {error}", "see its own log") from None
             raise
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, deadline: Deadline) -> dict[str, Any]:
+    def containers(self, labels: Mapping[str, str], deadline: Deadline) -> list[str]:
+        """Ids of all containers with these labels, running or not."""
+        filters = quote(json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]}), safe="")
+        found: Any = self._ask("GET", f"/containers/json?all=1&filters={filters}", None, deadline)
+        return [str(one["Id"]) for one in found]
+
+    def inspect(self, deadline: Deadline) -> Mapping[str, Any]:
+        """The container as the API tells it. Raises NotThere."""
+        found: Mapping[str, Any] = self._ask("GET", f"/containers/{quote(self._name, safe='')}/json", None, deadline)
+        return found
+
+    def image(self, name: str, deadline: Deadline) -> Mapping[str, Any]:
+        """An image as the API tells it."""
+        found: Mapping[str, Any] = self._ask("GET", f"/images/{quote(name, safe='')}/json", None, deadline)
+        return found
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, deadline: Deadline) -> Any:
         """One small request and its answer."""
         with closing(_Http(self._connected(deadline))) as http:
             try:
@@ -86,12 +103,12 @@ class Engine:
             raise Unreachable(f"the container engine at {self._address} does not answer: {error.strerror}", "see whether it runs; use become: true") from None
         return connection
 
-    def _checked(self, status: int, said: bytes) -> dict[str, Any]:
+    def _checked(self, status: int, said: bytes) -> Any:
         try:
             answer = json.loads(said)
         except ValueError:
             answer = {}
-        if 200 <= status < 300 and isinstance(answer, dict):
+        if 200 <= status < 300 and isinstance(answer, (dict, list)):
             return answer
         message = answer.get("message") if isinstance(answer, dict) else None
         if status == 404:

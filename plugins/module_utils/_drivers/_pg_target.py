@@ -9,7 +9,6 @@ everything with CREATEDB and pg_signal_backend. See pg_restore(1).
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,9 +16,10 @@ from dataclasses import replace
 from typing import Any
 
 from .._core.backup_types import Context, Identity, Inventory, Stream
-from .._core.errors import CommandFailed, InvalidInput, NotThere, Refused, RunbookError, VerifyFailed
+from .._core.errors import InvalidInput, NotThere, Refused, RunbookError, VerifyFailed
 from .._core.probe import Deadline
 from ._child_process import PIPE_BYTES
+from ._pg_ask import value_of
 from ._pg_client import STALL_SECONDS, Client, Server, Session, database_figures, finished, major_of
 from ._pg_count import Count, as_recorded
 from ._pg_errors import ToolTooOld
@@ -88,23 +88,9 @@ class Target:
             return as_recorded(count.collect(), recorded, major_of(engine) == server.major)
 
     def ask(self, query: str) -> Any:
-        """See Target. The query is one statement, and runs inside a function, where no transaction can be ended."""
-        if "\0" in query:
-            raise InvalidInput("the query of an invariant has no NUL", "correct it in the inventory")
-        body = (
-            f"DECLARE answer record; BEGIN EXECUTE {quote_text(query)} INTO answer; "
-            "PERFORM set_config('tradeops.answer', coalesce((SELECT value::text FROM json_each(row_to_json(answer)) LIMIT 1), 'null'), false); END"
-        )
+        """See Target."""
         with self._client.session(self._staged) as session:
-            session.rows("BEGIN READ ONLY")
-            session.rows(f"SET LOCAL statement_timeout = {max(1, min(int(self._context.deadline.remaining() * 1000), 2**31 - 1))}")
-            session.rows("SET LOCAL search_path = DEFAULT")
-            try:
-                session.rows(f"DO {quote_text(body)}")
-            except CommandFailed as error:
-                raise InvalidInput(f"the query cannot be answered: {error.tail.partition('CONTEXT:')[0].strip()}", query) from None
-            answer = session.value("SELECT to_json(current_setting('tradeops.answer'))")
-        return json.loads(answer)
+            return value_of(session, query, self._context.deadline)
 
     def swap(self) -> dict[str, Any]:
         """See Target. Raises InUse when a session cannot be ended; then nothing was renamed.

@@ -9,9 +9,10 @@ See https://redis.io/docs/latest/commands/ and, for rights, https://redis.io/doc
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .._core.backup_types import Context
@@ -20,6 +21,7 @@ from .._core.probe import Deadline
 from ._child_process import PIPE_BYTES, Command, Patience, Stalled
 from ._docker_exec import Container
 from ._pg_errors import AuthFailed, ConnectionLost, TlsFailed
+from ._redis_docker import Docker
 from ._tls_context import trusting, verifying
 
 STALL_SECONDS = 30.0
@@ -29,6 +31,7 @@ RIGHTS = "+info +time +bgsave +config|get"
 """What a backup asks."""
 
 _SHOWN = 300
+_PLAIN_SECONDS = 2.0
 
 
 class Denied(RunbookError):
@@ -91,6 +94,8 @@ class Client:
             raise MissingLibrary("redis", "python3-redis", "to talk to Redis") from None
         options = self.options
         common: dict[str, Any] = {"socket_timeout": max(0.01, min(self.stall, self.deadline.remaining()))}
+        if int(redis.__version__.partition(".")[0]) >= 5:
+            common["protocol"] = 2  # from 8 on it would speak version 3, which has other answers
         if self.secret:
             common.update(password=self.secret, username=options.get("user") or None)
         if options.get("unix_socket"):
@@ -105,16 +110,17 @@ class Client:
             """The same, by the house's rules of TLS."""
 
             def _connect(self) -> Any:
-                return context.wrap_socket(super()._connect(), server_hostname=host)
+                try:
+                    return context.wrap_socket(super()._connect(), server_hostname=host)
+                except socket.timeout:
+                    _refuse_plain(host, common["port"])
+                    raise
 
         return Encrypted(**common)
 
     def _address_in(self) -> str:
         """The container's own address, so that no port needs to be published."""
-        said = in_container(self.options, ["hostname", "-i"], self.deadline).decode("ascii", "replace").split()
-        if not said:
-            raise Unreachable(f"the container {self.options['container']} has no address", "give host and port where the server can be reached")
-        return said[0]
+        return Docker(self.options["container"]).address(self.deadline)
 
     def failure(self, error: Exception, what: str) -> RunbookError:
         """The error that something redis-py raised means."""
@@ -127,6 +133,14 @@ class Client:
         kind, hint = next(((kind, hint) for pattern, kind, hint in _MEANINGS if re.search(pattern, told)), (CommandRefused, "see the server's log"))
         user = self.options.get("user") or "default"
         return kind(f"{what} on {self.place} failed: {text}", hint or f"give the user these rights: ACL SETUSER {user} {self.rights}")
+
+
+def _refuse_plain(host: str, port: int) -> None:
+    """Raises TlsFailed for a server without TLS: it takes the beginning of a handshake for that of a command, and waits for the rest."""
+    with suppress(OSError), socket.create_connection((host, port), _PLAIN_SECONDS) as connection:
+        connection.sendall(b"PING\r\n")
+        if connection.recv(1) in (b"+", b"-"):
+            raise TlsFailed(f"the server on {host}:{port} speaks no TLS there", "give the port of its parameter tls-port, or tls: false")
 
 
 class Session:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ class Live:
     """``aof`` is the name of what holds the append-only file, "" where that is off; ``aof_settings`` are the server's own for it."""
 
     version: str
+    run_id: str
     pid: int
     folder: str
     file: str
@@ -32,8 +34,8 @@ class Live:
     aof_settings: Mapping[str, str]
 
 
-def look(session: Session) -> Live:
-    """Raises Refused for a server that cannot be restored into, Busy while it loads."""
+def look(session: Session, path: Callable[[str], str]) -> Live:
+    """``path`` gives where on this host one of the server's paths is. Raises Refused for a server that cannot be restored into, Busy while it loads."""
     server, persistence = session.info("server"), session.info("persistence")
     if persistence.get("loading", "0") != "0":
         raise Busy(f"{session.place} loads its data", "wait until it has")
@@ -41,7 +43,7 @@ def look(session: Session) -> Live:
         raise Refused(f"{session.place} is a replica: it would take its master's data again", "restore into the master")
     if session.info("cluster").get("cluster_enabled") == "1":
         raise Refused(f"{session.place} is a node of a cluster", "restore each node by hand")
-    folder, file = session.needed("dir", "data_dir"), session.needed("dbfilename", "rdb_file")
+    folder, file = path(session.needed("dir", "data_dir")), session.needed("dbfilename", "rdb_file")
     if not os.path.isdir(folder):
         raise Refused(f"the server's data is in {folder}, and there is no such folder here", "run this on the server's host; see data_dir")
     version = server.get("redis_version", "")
@@ -50,20 +52,35 @@ def look(session: Session) -> Live:
     if version_tuple(version) >= (7, 0):
         settings["appenddirname"] = session.config("appenddirname") or "appendonlydir"
     aof, on = settings.get("appenddirname", name), persistence.get("aof_enabled") == "1"
-    _check_next_start(session, os.path.lexists(os.path.join(folder, aof)), server.get("config_file", ""), on)
-    return Live(version, int(server["process_id"]), folder, file, int(session.config("databases") or 16), aof if on else "", settings)
+    written = None
+    with suppress(Refused):  # a file that only a container has
+        written = _written(path(server["config_file"])) if server.get("config_file") else None
+    _check_next_start(session, os.path.lexists(os.path.join(folder, aof)), written, on)
+    return Live(version, server["run_id"], int(server["process_id"]), folder, file, int(session.config("databases") or 16), aof if on else "", settings)
 
 
-def _check_next_start(session: Session, exists: bool, config_file: str, on: bool) -> None:  # house: what is there, what is written, what is
+def _check_next_start(session: Session, exists: bool, written: bool | None, on: bool) -> None:  # house: what is there, what is written, what is
     """Its next start must load what is restored: with the append-only file on, Redis loads nothing else. Raises Refused."""
     hint = "make the configuration lasting (CONFIG REWRITE), move a stale append-only file away, then restore again"
     if exists and not on:
         raise Refused(f"the append-only file of {session.place} is off, and there is one: its next start could load that", hint)
-    written: list[str] = []
-    with suppress(OSError), open(config_file, encoding="utf-8", errors="replace") as lines:
-        written = [words[1].lower() for words in (line.split() for line in lines) if len(words) > 1 and words[0].lower() == "appendonly"]
-    if written and (written[-1].strip("\"'") == "yes") != on:
-        raise Refused(f"the append-only file of {session.place} is {'on' if on else 'off'}, and {config_file} says otherwise", hint)
+    if written not in (None, on):
+        raise Refused(f"the append-only file of {session.place} is {'on' if on else 'off'}, and its configuration file says otherwise", hint)
+
+
+def _written(file: str, depth: int = 8) -> bool | None:
+    """Whether a configuration file, with those it includes, has the append-only file on: the last word counts. None where it does not say."""
+    found = None
+    with suppress(OSError), open(file, encoding="utf-8", errors="replace") as lines:
+        for words in (line.split() for line in lines):
+            name, value = (words[0].lower(), words[1].strip("\"'")) if len(words) > 1 else ("", "")
+            if name == "appendonly":
+                found = value.lower() == "yes"
+            elif name == "include" and os.path.isabs(value) and depth:  # nobody knows from where a relative one counts
+                for inner in sorted(glob.glob(value)):
+                    told = _written(inner, depth - 1)
+                    found = found if told is None else told
+    return found
 
 
 @contextmanager

@@ -19,6 +19,9 @@ from .._core.rdb import Rdb, read_rdb
 from ._pg_errors import ConnectionLost
 from ._redis_client import CommandRefused, Session
 
+_TICK_MICROSECONDS = 100_000
+"""How far time(2), by which a server dates its file, may lag behind the clock that TIME tells: a tick of the kernel, and some."""
+
 _BLOCKS = 8
 """How many blocks of the stream may wait for the parser."""
 
@@ -30,11 +33,12 @@ class SaveFailed(VerifyFailed):
 
 
 def save(session: Session) -> int:
-    """Have a snapshot written that starts now; the server's clock before (seconds since 1970). Raises SaveFailed, ConnectionLost, TimedOut."""
+    """Have a snapshot written that starts now; an instant before it by the server's clock (seconds since 1970). Raises SaveFailed, ConnectionLost, TimedOut."""
     run_id = session.info("server").get("run_id")
     while True:
         _await_idle(session)
-        before = int(session.ask("TIME")[0])
+        seconds, microseconds = (int(part) for part in session.ask("TIME"))
+        before = seconds - (microseconds < _TICK_MICROSECONDS)
         try:
             session.ask("BGSAVE")
             break

@@ -11,23 +11,27 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import shlex
 import shutil
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
+from typing import Any, Protocol
 
 from .._core.backup_types import Context
-from .._core.errors import Refused, RunbookError, TimedOut, VerifyFailed
+from .._core.errors import InvalidInput, Refused, RunbookError, TimedOut, VerifyFailed
 from .._core.probe import Deadline
-from ._child_process import PIPE_BYTES, Command, Host, Patience
+from .._core.rdb import Rdb
+from ._child_process import PIPE_BYTES, Child, Command, Host, Patience
 from ._pg_errors import MissingProgram
-from ._redis_client import Client, Session
+from ._redis_client import Client, CommandRefused, Session, in_container
+from ._redis_docker import ContainerProgram
 
 _NOBODY = "255.255.255.255 1"  # connecting there fails at once, always
 _RDB_OF = ((12, (7, 4)), (11, (7, 2)), (10, (7, 0)), (9, (5, 0)), (8, (4, 0)), (7, (3, 2)))
 """Versions of the file format, and the first Redis that reads them (rdb.h of its releases)."""
 _NO_LIMIT_KNOWN = (8, 0)
 _QUICK_SECONDS = 30.0
+_REFUSED = ("eval", "evalsha", "fcall", "xread")  # scripts, and what may wait: Redis before 7.0 does not tell that of it
 
 
 class ServerTooOld(Refused):
@@ -52,21 +56,64 @@ def check_format(rdb_version: int, server: str) -> None:
         )
 
 
-class Program:
-    """A redis-server to run: ``path``, or else the one on PATH."""
+def check_memory(rdb: Rdb) -> None:
+    """The scratch server must not take the memory of the live one. Raises Refused."""
+    needed = rdb.aux.get("used-mem", "")
+    with suppress(OSError), open("/proc/meminfo", encoding="ascii") as file:
+        free = next((int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:")), None)
+        if free is not None and needed.isdecimal() and int(needed) > free:
+            raise Refused(f"the data needs {int(needed)} B of memory beside the live server, and {free} B are free", "restore on a machine with more memory")
 
-    def __init__(self, path: str | None, deadline: Deadline) -> None:
-        found = path or shutil.which("redis-server")
-        if not found or not os.access(found, os.X_OK):
-            raise MissingProgram(f"{path or 'redis-server'} is not installed", "install it (Debian package redis-server), or give server")
-        self.path = found
-        patience = Patience(found, deadline, _QUICK_SECONDS)
-        with Host().start(Command([found, "--version"], {"LC_ALL": "C"}, patience)) as child:
-            said = b"".join(iter(lambda: child.read(PIPE_BYTES), b"")).decode("utf-8", "replace")
-        match = re.search(r"server v=(\d+\.\d+\S*)", said)
-        if not match:
-            raise RunbookError(f"{found} does not tell its version: {said[:200]!r}", "see whether it is a redis-server")
-        self.version = match[1]
+
+class Program(Protocol):
+    """A redis-server that can be run: its ``path`` where it runs, and its ``version``."""
+
+    path: str
+    version: str
+
+    def run(self, arguments: Sequence[str], folder: str, context: Context) -> AbstractContextManager[Child]:
+        """Started, as the folder's owner; ended on every way out, and when we die."""
+
+    def forget(self, tag: str) -> None:
+        """End what a killed attempt of that tag left. Does nothing when there is nothing."""
+
+
+def program(options: Mapping[str, Any], deadline: Deadline) -> Program:
+    """``server``, or else the one on PATH: of ``container``, or of this host. Raises MissingProgram, RunbookError."""
+    path = options.get("server")
+    if options.get("container"):
+        name = path or "redis-server"
+        return ContainerProgram(options["container"], name, _version(name, in_container(options, [name, "--version"], deadline)))
+    found = path or shutil.which("redis-server")
+    if not found or not os.access(found, os.X_OK):
+        raise MissingProgram(f"{path or 'redis-server'} is not installed", "install it (Debian package redis-server), or give server")
+    patience = Patience(found, deadline, _QUICK_SECONDS)
+    with Host().start(Command([found, "--version"], {"LC_ALL": "C"}, patience)) as child:
+        return HostProgram(found, _version(found, b"".join(iter(lambda: child.read(PIPE_BYTES), b""))))
+
+
+def _version(name: str, printed: bytes) -> str:
+    said = printed.decode("utf-8", "replace")
+    match = re.search(r"server v=(\d+\.\d+\S*)", said)
+    if not match:
+        raise RunbookError(f"{name} does not tell its version: {said[:200]!r}", "see whether it is a redis-server")
+    return match[1]
+
+
+class HostProgram:
+    """One of this host; see Program."""
+
+    def __init__(self, path: str, version: str) -> None:
+        self.path, self.version = path, version
+
+    def run(self, arguments: Sequence[str], folder: str, context: Context) -> AbstractContextManager[Child]:
+        """See Program."""
+        environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)}
+        patience = Patience("redis-server", context.deadline)
+        return Host(_name_of(os.stat(folder).st_uid)).start(Command([self.path, *arguments], environment, patience))
+
+    def forget(self, _tag: str) -> None:
+        """See Program."""
 
 
 class Scratch:
@@ -81,15 +128,12 @@ class Scratch:
         """Returns when it has loaded its data. Raises VerifyFailed when it cannot."""
         fixed = {
             "port": "0", "unixsocket": "socket", "unixsocketperm": "700", "dir": self._folder, "daemonize": "no", "logfile": f"{self._folder}/log",
-            "save": "", "appendonly": "no", "replicaof": _NOBODY, "maxmemory": "0", "appendfsync": "no",
+            "save": "", "appendonly": "no", "replicaof": _NOBODY, "maxmemory": "0", "appendfsync": "no", "hz": "100",
         }  # fmt: skip
-        argv = [self._program.path]
+        arguments = []
         for name, value in {**fixed, **settings}.items():
-            argv += [f"--{name}", *(value.split(" ") if name == "replicaof" else [value])]
-        owner = os.stat(self._folder).st_uid
-        environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)}
-        patience = Patience("redis-server", self._context.deadline)
-        child = self._owned.enter_context(Host(_name_of(owner)).start(Command(argv, environment, patience)))
+            arguments += [f"--{name}", *(value.split(" ") if name == "replicaof" else [value])]
+        child = self._owned.enter_context(self._program.run(arguments, self._folder, self._context))
         descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._owned.callback(os.close, descriptor)
         client = Client({"unix_socket": f"/proc/self/fd/{descriptor}/socket"}, self._context)  # a path of any length would not fit into an address
@@ -110,6 +154,26 @@ class Scratch:
         if self._session is None:
             raise Refused("nothing is staged", "stage an artifact first")
         return self._session
+
+    def answer(self, query: str) -> Any:
+        """What one command answers that only reads; ``-n 2`` before it chooses another database than 0. Raises InvalidInput."""
+        session = self.session
+        try:
+            words = shlex.split(query)
+        except ValueError as error:
+            raise InvalidInput(f"the query cannot be read: {error}", query) from None
+        database, words = (words[1], words[2:]) if words[:1] == ["-n"] and len(words) > 2 else ("0", words)
+        told = session.ask("COMMAND", "INFO", words[0])[0] if words else None
+        flags = {flag.decode("ascii") for flag in told[2]} if told else set()
+        if "readonly" not in flags or "blocking" in flags or words[0].lower().startswith(_REFUSED):
+            raise InvalidInput(f"the query is no command that only reads: {query}", 'ask for one value, as in "GET trading:halt"')
+        try:
+            session.ask("SELECT", database)
+            return number_or_text(session.ask(*words))
+        except CommandRefused as error:
+            raise InvalidInput(f"the query cannot be answered: {error.message}", query) from None
+        finally:
+            session.ask("SELECT", "0")
 
     def save(self) -> None:
         """Its data as an RDB file."""

@@ -9,7 +9,7 @@ import fcntl
 import glob
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from .._core.backup_types import Context, Stream
@@ -28,12 +28,15 @@ def staging_path(folder: str, context: Context) -> str:
 
 
 class Staging:
-    """Made in ``folder``, for its owner and nobody else; those of killed attempts go. Raises Busy, NoSpace, RunbookError."""
+    """Made in ``folder``, for its owner and nobody else; those of killed attempts go, each once ``forget`` was told its tag.
 
-    def __init__(self, folder: str, context: Context) -> None:
+    Raises Busy, NoSpace, RunbookError.
+    """
+
+    def __init__(self, folder: str, context: Context, forget: Callable[[str], None]) -> None:
         self.path, self._context = staging_path(folder, context), context
         with disk_errors(folder, _ROOM):
-            _sweep(self.path[: -len(context.tag)])
+            _sweep(self.path[: -len(context.tag)], forget)
             try:
                 os.mkdir(self.path, 0o700)
             except FileExistsError:
@@ -64,11 +67,12 @@ class Staging:
         os.close(self._claim)
 
 
-def _sweep(beginning: str) -> None:
+def _sweep(beginning: str, forget: Callable[[str], None]) -> None:
     """Remove the folders of attempts that were killed."""
     for path in glob.glob(f"{glob.escape(beginning)}*"):
         with suppress(OSError), _open_folder(path) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            forget(path[len(beginning) :])
             shutil.rmtree(path)
 
 

@@ -57,6 +57,7 @@ class Files:
             for step in steps:
                 place = Place(live, os.fsencode(step.path))
                 put(step, Place(staged, place.name), place, place.beside(self._tag))
+        self._write({**data, "whole": True})
         return data
 
     def take_back(self) -> None:
@@ -64,24 +65,25 @@ class Files:
         data = self.state() or {}
         with disk_errors(self._folder), self._opened(self._folder) as live:
             for step in reversed([Step(item["path"], item["old"], item["new"]) for item in data.get("steps", [])]):
-                self._take_back(step, Place(live, os.fsencode(step.path)))
+                self._take_back(step, Place(live, os.fsencode(step.path)), data.get("whole", False))
             os.fsync(live)
         self._write({**data, "undone": True})
 
-    def _take_back(self, step: Step, live: Place) -> None:
+    def _take_back(self, step: Step, live: Place, whole: bool) -> None:
+        """A server that ran meanwhile may have saved over what is live; what is kept it never touches, and that tells how far it came."""
         kept, undone = live.beside(self._tag), Place(live.folder, live.name + b".undone-" + self._tag.encode())
         if step.old is None:
             if live.inode() is not None and undone.inode() is None and not self._still_staged(step):
                 _rename(live, undone)
-        elif live.inode() == step.old:
-            if kept.inode() is not None:  # cut off just before or just after an exchange
-                _rename(kept, undone)
-        else:
-            if undone.inode() == step.old:  # cut off while it was taken back
-                _rename(undone, kept)
-            if kept.inode() != step.old:
-                raise TargetChanged(f"{step.path} in {self._folder} is not what it was, and what was kept is gone", "see who moved it; nothing was removed")
+            return
+        if undone.inode() == step.old:  # cut off while it was taken back
+            _rename(undone, kept)
+        if kept.inode() == step.old:
             put(Step(step.path, live.inode(), step.old), kept, live, undone)
+        elif kept.inode() is not None:  # cut off before an exchange, or after the one that took it back
+            _rename(kept, undone)
+        elif whole and undone.inode() is None:
+            raise TargetChanged(f"what was kept of {step.path} in {self._folder} is gone", "see who moved it; nothing was removed")
 
     def _still_staged(self, step: Step) -> bool:
         try:

@@ -21,8 +21,10 @@ from .._core.errors import Exists, InvalidInput, NotThere, Refused, RunbookError
 from .._core.probe import Deadline
 from ._s3_client import Bucket, Patience
 from ._s3_errors import meaning_of
+from ._s3_listing import pages
 from ._s3_memory import Memory
 from ._s3_upload import Object, Upload, take_back
+from ._s3_versions import is_locked_kind, locks, refuse_locked, version_of, versions
 
 MARK = "tradeops-repository.json"
 FORMAT = 1
@@ -39,6 +41,8 @@ class S3:
 
     def __init__(self, options: Mapping[str, Any], deadline: Deadline | None = None, patience: Patience | None = None) -> None:
         self._options = options
+        self.covered: set[str] = set()
+        """Names that were listed although somebody deleted or wrote over them: they are locked. A reason for an alarm."""
         self._base = f"{(options.get('prefix') or '').strip('/')}/".lstrip("/")
         _check(options, self._base)
         self._bucket = Bucket(options, patience or Patience(deadline, attempts=options.get("max_attempts") or Patience.attempts))
@@ -51,7 +55,7 @@ class S3:
             with self.open(MARK) as file:
                 mark = json.loads(file.read(65536))
         except NotThere:
-            if next(self._entries(self._base, 1), None) is None:
+            if next(self._entries(self._base), None) is None:
                 self._bucket.ask("head_bucket", f"the bucket {self._bucket.name} cannot be looked at")
                 return Identity(self._place, exists=False)
             raise Refused(f"{self._place} is not empty and no repository", "give the repository a bucket or a prefix of its own") from None
@@ -79,25 +83,20 @@ class S3:
     def list(self, prefix: str) -> Iterator[Entry]:
         """See Repository."""
         start = self._key(prefix.rstrip("/")) + "/"
-        found = [entry for entry in self._entries(start, 1000) if _NAME.fullmatch(entry.name)]
+        found = [entry for entry in self._entries(start) if _NAME.fullmatch(entry.name)]
         yield from sorted(found, key=lambda entry: entry.name)
 
-    def _entries(self, start: str, page: int) -> Iterator[Entry]:
-        what, token = f"s3://{self._bucket.name}/{start} cannot be listed", ""
-        while True:
-            more = {"ContinuationToken": token} if token else {}
-            answer = self._bucket.ask("list_objects_v2", what, Prefix=start, MaxKeys=page, **more)
-            if "IsTruncated" not in answer:
-                raise VerifyFailed(f"{what}: the answer is no listing", "nothing is decided on half a listing; see the log of the server")
+    def _entries(self, start: str) -> Iterator[Entry]:
+        what = f"s3://{self._bucket.name}/{start} cannot be listed"
+        if locks(self._options):
+            for version in versions(self._bucket, start, what):
+                if version.over:
+                    self.covered.add(version.key[len(self._base) :])
+                yield Entry(version.key[len(self._base) :], version.size_bytes)
+            return
+        for answer in pages(self._bucket, "list_objects_v2", what, start):
             for item in answer.get("Contents", ()):
-                if not item["Key"].startswith(start):
-                    raise VerifyFailed(f"{what}: the listing has {item['Key']}", "what answers there is no S3 server: see endpoint_url")
                 yield Entry(item["Key"][len(self._base) :], item["Size"])
-            if not answer["IsTruncated"]:
-                return
-            last, token = token, answer.get("NextContinuationToken", "")
-            if token in ("", last):
-                raise VerifyFailed(f"{what}: it ends in the middle", "nothing is decided on half a listing; see the log of the server")
 
     @contextmanager
     def write(self, name: str) -> Iterator[Upload]:
@@ -118,16 +117,18 @@ class S3:
     @contextmanager
     def open(self, name: str, offset: int = 0) -> Iterator[Reader]:
         """See Repository."""
-        reader = _Reader(self._bucket, self._key(name), offset)
+        reader = _Reader(self._bucket, self._key(name), offset, locks(self._options))
         try:
             yield reader
         finally:
             reader.close()
 
     def delete(self, name: str) -> None:
-        """See Repository. In a bucket with versions the old one stays, hidden, until its lifecycle rule or lock ends."""
+        """See Repository. Raises Locked. In a bucket with versions the old one stays, hidden, until a lifecycle rule of the bucket removes it."""
         key = self._key(name)
         what = f"s3://{self._bucket.name}/{key} cannot be removed"
+        if locks(self._options) and is_locked_kind(key):
+            refuse_locked(self._bucket, key, what)
         with suppress(NotThere):
             self._bucket.ask("delete_object", what, Key=key)
             self._bucket.ask("head_object", what, Key=key)
@@ -146,12 +147,20 @@ class S3:
 class _Reader:
     """One object; a connection that breaks or stalls is taken up where it ended, in the same version of the object."""
 
-    def __init__(self, bucket: Bucket, key: str, offset: int) -> None:
-        self._bucket, self._key, self._at = bucket, key, offset
+    def __init__(self, bucket: Bucket, key: str, offset: int, locked: bool = False) -> None:
+        self._bucket, self._at = bucket, offset
         self._what = f"s3://{bucket.name}/{key} cannot be read"
         self._breaks = 0
         self._body: Any = None
-        head = bucket.ask("head_object", self._what, Key=key)
+        self._object = {"Key": key}
+        version = version_of(bucket, key, self._what) if locked else None
+        if version is not None:
+            self._object["VersionId"] = version.id
+        if offset:
+            head = bucket.ask("head_object", self._what, **self._object)
+        else:
+            head = bucket.ask("get_object", self._what, **self._object)
+            self._body = head["Body"]
         self._size, self._etag = head["ContentLength"], head["ETag"]
 
     def read(self, size: int) -> bytes:
@@ -185,7 +194,7 @@ class _Reader:
         if self._body is None:
             body = {"Range": f"bytes={self._at}-"} if self._at else {}
             try:
-                self._body = self._bucket.ask("get_object", self._what, Key=self._key, IfMatch=self._etag, **body)["Body"]
+                self._body = self._bucket.ask("get_object", self._what, IfMatch=self._etag, **self._object, **body)["Body"]
             except Exists:
                 raise VerifyFailed(f"{self._what}: it was exchanged while it was read", "see who else writes there") from None
         limit = self._bucket.patience.left(self._bucket.patience.read_seconds, self._what)

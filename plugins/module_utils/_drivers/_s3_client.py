@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from .._core.errors import InvalidInput, MissingLibrary, RunbookError
 from .._core.probe import Deadline, DeadlinePassed
-from ._s3_errors import WrongRegion, meaning_of
+from ._s3_errors import Denied, WrongRegion, meaning_of
 
 CONNECT_SECONDS = 10.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 20.0
@@ -75,8 +75,12 @@ class Bucket:
 
     def farewell(self) -> Bucket:
         """The same with a little time of its own, to clean up after the deadline."""
+        return self.patient(replace(self.patience, deadline=Deadline(_FAREWELL_SECONDS, time.monotonic), attempts=min(3, self.patience.attempts)))
+
+    def patient(self, patience: Patience) -> Bucket:
+        """The same with another patience."""
         other = copy.copy(self)
-        other.patience = replace(self.patience, deadline=Deadline(_FAREWELL_SECONDS, time.monotonic), attempts=min(3, self.patience.attempts))
+        other.patience = patience
         return other
 
     def ask(self, operation: str, what: str, **arguments: Any) -> dict[str, Any]:
@@ -85,6 +89,10 @@ class Bucket:
             return self.once_sure(operation, what, **arguments)
         except Lost as lost:
             raise lost.why from None
+        except Denied:
+            if operation.startswith("head_"):  # its answer has no body to say in why
+                self.once_sure("list_objects_v2", what, Prefix=arguments.get("Key", ""), MaxKeys=1)
+            raise
 
     def once_sure(self, operation: str, what: str, **arguments: Any) -> dict[str, Any]:
         """As ``ask``; raises Lost instead when an attempt before the last may have been done, or the last one may."""
@@ -95,10 +103,10 @@ class Bucket:
             except RunbookError as error:
                 raise (Lost(error) if lost else error) from None
             except Exception as raised:  # pylint: disable=broad-except  # boto3 lets through what its libraries raise
-                error, again = meaning_of(raised, what)
-                lost = lost or again
+                meant, again = meaning_of(raised, what)
+                lost = lost or again or meant.code == RunbookError.code  # an answer that says nothing we know may be a garbled yes
                 if not again or attempt + 1 == self.patience.attempts:
-                    raise (Lost(error) if lost else error) from None
+                    raise (Lost(meant) if lost else meant) from None
             try:
                 self.patience.wait(attempt, what)
             except DeadlinePassed as passed:

@@ -40,9 +40,14 @@ class WrongRegion(InvalidInput):
 
 
 _KEYS = "see access_key, secret_access_key and secret_session_token, or the credentials of this host"
-_RIGHTS = "give the key s3:ListBucket, s3:GetObject, s3:PutObject and s3:AbortMultipartUpload; only a separate key for prune_backups needs s3:DeleteObject"
+_RIGHTS = (
+    "give the key s3:ListBucket, s3:GetObject, s3:PutObject and s3:AbortMultipartUpload (with Object Lock also s3:ListBucketVersions, s3:GetObjectVersion, "
+    "s3:GetObjectRetention and s3:PutObjectRetention); only a separate key for prune_backups needs s3:DeleteObject"
+)
 _ROOM = "prune old backups (prune_backups), or raise the quota"
 _LATER = "try again later; see the load of the server"
+
+_SAID_WHY = ("InvalidArgument", "InvalidRequest", "ObjectLockConfigurationNotFoundError", "KMS.NotFoundException", "KMS.DisabledException")
 
 # Code of the server: what it is, whether to ask again, what to do.
 _MEANINGS: Mapping[str, tuple[type[RunbookError], bool, str]] = {
@@ -61,6 +66,7 @@ _MEANINGS: Mapping[str, tuple[type[RunbookError], bool, str]] = {
     **dict.fromkeys(("RequestTimeout", "RequestTimeoutException", "IncompleteBody"), (TimedOut, True, "see the network between this host and the server")),
     **dict.fromkeys(("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidPart"),
                     (VerifyFailed, True, "the bytes changed on the way: see the network and the memory of this host")),
+    **dict.fromkeys(_SAID_WHY, (InvalidInput, False, "see the options of the repository, and the settings of the bucket")),
     **dict.fromkeys(("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "307"),
                     (WrongRegion, False, "set region, and endpoint_url, to those of the bucket")),
 }  # fmt: skip
@@ -109,6 +115,8 @@ def _answered(answer: Mapping[str, Any], what: str) -> tuple[RunbookError, bool]
         return ClockSkew(f"{what}: the clock of this host is {abs(skew):.0f} s {way} the server's", "set the clock (chrony, systemd-timesyncd)"), False
     kind, again, hint = _MEANINGS.get(code) or _MEANINGS.get(status) or (RunbookError, status.startswith("5"), "see the log of the server")
     told = f"the server says {code or status}"
+    if code in _SAID_WHY and details.get("Message"):
+        told += f": {details['Message'][:200]}"
     region = details.get("Region") or headers.get("x-amz-bucket-region")
     if kind is WrongRegion and region:
         told += f"; the bucket is in {region}"

@@ -15,11 +15,15 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from .._core.errors import Exists, NotThere, RunbookError, Unsure, VerifyFailed
+from .._core.probe import DeadlinePassed
 from ._s3_client import Bucket, Lost
 from ._s3_memory import Memory
+from ._s3_versions import is_locked_kind, locks
 
 WORKERS, QUEUE = 2, 2
 _GROW_EVERY = 1000
@@ -43,7 +47,7 @@ class Object:
             found["ServerSideEncryption"] = given["sse"]
         if given.get("kms_key_id"):
             found["SSEKMSKeyId"] = given["kms_key_id"]
-        if (given.get("object_lock_mode") or "none") != "none":
+        if locks(given) and is_locked_kind(self.key):
             until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=given["object_lock_days"])
             found.update(ObjectLockMode=given["object_lock_mode"].upper(), ObjectLockRetainUntilDate=until)
         return found
@@ -65,29 +69,49 @@ class Object:
             return
         raise self._taken()
 
-    def settle(self, send: Callable[[], object], size: int) -> None:
-        """Make it, and look whether it is there and ours. Raises Exists, VerifyFailed, and Unsure when looking fails."""
-        failure: RunbookError | None = None
+    def settle(self, send: Callable[[], object], size: int, give_up: Callable[[], bool] = lambda: True) -> None:
+        """Make it, and look whether it is there and ours. Raises Exists, VerifyFailed, and Unsure when looking fails.
+
+        Where it is not there after a lost answer, ``give_up`` sees to it that it will not be later either, and says whether it could.
+        """
+        lost: RunbookError | None = None
         try:
             send()
-        except Lost as lost:
-            failure = lost.why
+        except Lost as error:
+            lost = error.why
         except Exists:
             raise self._taken() from None
         try:
-            seen = self._look(failure is not None)
-        except NotThere:
-            raise failure or VerifyFailed(f"{self.what} was written, the server said, and is not there", "see the log of the server") from None
+            seen = self._look(lost is not None)
+            ended = seen is None and lost is not None and give_up()
+            if ended or (seen is not None and not self._is(seen, size)):  # or a bit of the answer flipped
+                seen = self._look(True)
         except RunbookError as error:
-            raise Unsure(f"nobody knows whether {self.what} was written: {error.message}", "see the server, and run it again") from None
-        if (seen.get("Metadata") or {}).get(_TOKEN) != self._token:
+            raise self._unsure(error) from None
+        if seen is None:
+            raise self._not_seen(lost, ended)
+        if not self._is(seen):
             raise self._taken()
-        if seen.get("ContentLength") != size:
+        if not self._is(seen, size):
             raise VerifyFailed(f"{self.what} has {seen.get('ContentLength')} bytes instead of {size}", "see what stands between this host and the server")
 
-    def _look(self, late: bool) -> dict[str, Any]:
+    def _is(self, seen: Mapping[str, Any], size: int | None = None) -> bool:
+        return (seen.get("Metadata") or {}).get(_TOKEN) == self._token and size in (None, seen.get("ContentLength"))
+
+    def _look(self, late: bool) -> dict[str, Any] | None:
         bucket = self.bucket.farewell() if late else self.bucket
-        return bucket.ask("head_object", f"{self.what} cannot be looked at", Key=self.key)
+        try:
+            return bucket.ask("head_object", f"{self.what} cannot be looked at", Key=self.key)
+        except NotThere:
+            return None
+
+    def _not_seen(self, lost: RunbookError | None, ended: bool) -> RunbookError:
+        if lost is None:
+            return VerifyFailed(f"{self.what} was written, the server said, and is not there", "see the log of the server")
+        return lost if ended else self._unsure(lost)
+
+    def _unsure(self, why: RunbookError) -> Unsure:
+        return Unsure(f"nobody knows whether {self.what} was written: {why.message}", "see the server, and run it again")
 
     def _taken(self) -> Exists:
         return Exists(f"{self.what} exists already, and nothing is ever written over", "see who else writes here")
@@ -98,6 +122,8 @@ class Upload:
 
     def __init__(self, made: Object, part_bytes: int, memory: Memory, prefix: str) -> None:
         self._object, self._memory, self._prefix = made, memory, prefix
+        self._over = threading.Event()
+        self._sending = made.bucket.patient(replace(made.bucket.patience, sleep=self._rest))
         self._part_bytes = part_bytes
         self._blocks: list[bytes] = []
         self._held = self._size = self._number = 0
@@ -130,18 +156,25 @@ class Upload:
         if self._failure is not None:
             raise self._failure
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(self._etags.items())]
-        self._object.settle(lambda: self._complete(parts), self._size)
+        self._object.absent()  # Ceph takes no heed of If-None-Match here
+        self._object.settle(lambda: self._complete(parts), self._size, self._take_back)
         self._take_back()  # a lost answer to the first request may have left a second one open
 
     def abandon(self) -> None:
         """After an error. What cannot be taken back now is taken back under the next lock."""
         self._failure = self._failure or RunbookError("it was given up")
+        self._over.set()
         self._wait()
         if self._note:
             self._take_back()
 
-    def _take_back(self) -> None:
-        take_back(self._object.bucket.farewell(), self._memory, (self._note, self._object.key, self._upload_id))
+    def _rest(self, seconds: float) -> None:
+        """Between two attempts to send a part; none follows once it is given up."""
+        if self._over.wait(seconds):
+            raise DeadlinePassed(f"{self._object.what} was given up")
+
+    def _take_back(self) -> bool:
+        return take_back(self._object.bucket.farewell(), self._memory, (self._note, self._object.key, self._upload_id))
 
     def _complete(self, parts: list[dict[str, Any]]) -> None:
         made = self._object
@@ -178,13 +211,14 @@ class Upload:
         made = self._object
         try:
             if self._failure is None:
-                found = made.bucket.ask(
+                found = self._sending.ask(
                     "upload_part", f"part {number} of {made.what} cannot be sent", Key=made.key, UploadId=self._upload_id, PartNumber=number,
                     Body=body, ContentMD5=md5(body),
                 )  # fmt: skip
                 self._etags[number] = found["ETag"]
         except BaseException as error:  # pylint: disable=broad-except  # raised where the next part is written
             self._failure = self._failure or error
+            self._over.set()
         finally:
             del body
             self._room.release()
@@ -194,8 +228,8 @@ class Upload:
             self._pool.shutdown(wait=True)
 
 
-def take_back(bucket: Bucket, memory: Memory, left: tuple[str, str, str]) -> None:
-    """Abort every open upload to one key. The note about it goes when none is left; errors leave it for the next time."""
+def take_back(bucket: Bucket, memory: Memory, left: tuple[str, str, str]) -> bool:
+    """Abort every open upload to one key; whether none is left. Then the note about it goes, else it stays for the next time."""
     note, key, upload_id = left
     what = f"the upload to s3://{bucket.name}/{key} cannot be aborted"
     known = {upload_id} - {""}
@@ -208,14 +242,13 @@ def take_back(bucket: Bucket, memory: Memory, left: tuple[str, str, str]) -> Non
         pass
     try:
         for one in sorted(known):
-            try:
+            with suppress(NotThere):
                 bucket.ask("abort_multipart_upload", what, Key=key, UploadId=one)
-            except NotThere:
-                continue
     except RunbookError:
-        return
+        return False
     if sure:
         memory.ended(note)
+    return sure
 
 
 def md5(body: bytes) -> str:

@@ -52,7 +52,7 @@ class Listing:
     def inventory(self, special_skipped: int, unreadable: int) -> Inventory:
         """What was counted. The two figures are of what is not in the tree."""
         totals = {"objects": self._totals["files"], **self._totals, "special_skipped": special_skipped, "unreadable": unreadable}
-        return Inventory({shown(top): figures for top, figures in self._tops.items()}, totals, self._sha.hexdigest())
+        return Inventory({shown(top): figures for top, figures in self._tops.items()}, totals, self._sha.hexdigest(), lasting=False)
 
 
 OwnerOf = Callable[[bytes], tuple[int, int]]

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Encryption to recipients by the program age (age-encryption.org/v1): what is stored is one file that age(1) opens.
 
-Nothing but bytes of the cipher leaves this process, and no key is ever read by it: the program gets the open file of identities.
+Nothing but bytes of the cipher leaves this process, and no key is ever read by it: the programs get the open file of identities. Whose
+identities those are, age-keygen tells: their public keys, which are compared with the recipients in the manifest before anything is read.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from .._core.backup import NotSealed
 from .._core.backup_types import Reader, Stream
 from .._core.errors import InvalidInput, Refused, RunbookError
 from .._core.probe import Deadline
@@ -28,6 +30,7 @@ _STALL_SECONDS = 120.0
 
 _RECIPIENT = re.compile(r"age1[0-9a-z]{20,2000}")
 _SECRET = re.compile(r"AGE-SECRET-KEY-\S*", re.IGNORECASE)
+_LINE = re.compile(r"line \d+")
 _OTHER_KEY = re.compile(r"no identity matched|incorrect (identity|passphrase)")
 _DAMAGED = re.compile(r"failed to decrypt and authenticate|unexpected EOF|bad header MAC|header|trailing data|end of (file|encrypted)|payload")
 
@@ -57,50 +60,83 @@ class Sealed:
         self.facts: Mapping[str, Any] = {"compression": self._name, "recipients": list(keys.recipients)} if keys.recipients else inner.facts
 
     def check(self) -> None:
-        """Encrypt nothing, for no use but to see that the program takes these recipients. Raises Refused, RunbookError."""
+        """Encrypt nothing, for no use but to see that the program takes these recipients. Raises NotSealed, Refused, RunbookError."""
+        if self._keys.identity_file and not self._keys.recipients:  # as where a host's own option replaced that of all hosts
+            raise NotSealed(
+                "encryption has an identity_file and no recipients: what is there would be stored as it is",
+                "give encryption.recipients, too: whom it is encrypted to; or no encryption at all",
+            )
         if self._keys.recipients:
             with closing(self.compressor()) as compressor:
                 compressor.flush()
 
-    def admit(self, part: Mapping[str, Any]) -> None:
-        """See Codec. Also when the file of identities is not as private as it must be."""
+    def admit(self, part: Mapping[str, Any]) -> str:
+        """See Codec. Also raises Refused for a file of identities that is not as private as it must be."""
         if part["compression"] != self._name:
-            self._inner.admit(part)
-        elif not self._keys.identity_file:
-            raise NotOpened(
-                f"{part['name']} is encrypted, and this host has no identity for it{_whose(part)}",
-                "verify or restore it where the identity is, such as the isolated runner, and give encryption.identity_file there",
-            )
-        else:
-            os.close(_open_private(self._keys.identity_file))
+            return self._inner.admit(part)
+        wanted = _recipients_of(part)
+        with self._identities(part) as identities:
+            try:
+                known = self._public_keys(identities)
+            except NotOpened:
+                if any(map(_is_of_plugin, wanted)):  # only age, with the plugin, knows what its identities open
+                    return ""
+                raise
+        opening = [key for key in known if key in wanted]
+        if opening or not wanted:
+            return opening[0] if opening else ""
+        raise NotOpened(
+            f"no identity of this host opens {part['name']}{_whose(part)}: {self._keys.identity_file} has those of {', '.join(known)}",
+            f"give an encryption.identity_file with the identity of {' or '.join(wanted)}",
+        )
 
     def compressor(self) -> Compressor:
         """See Codec."""
         if not self._keys.recipients:
             return self._inner.compressor()
         named = [word for recipient in self._keys.recipients for word in ("--recipient", recipient)]
-        return _Sealing(self._inner.compressor(), self._start("encrypting", ["--encrypt", *named]))
+        return _Sealing(self._inner.compressor(), self._start("encrypting", ["age", "--encrypt", *named]))
 
     def reader(self, stream: Stream, part: Mapping[str, Any]) -> Reader:
         """See Codec."""
-        self.admit(part)
         if part["compression"] != self._name:
             return self._inner.reader(stream, part)
-        identities = _open_private(self._keys.identity_file)
-        try:
-            child = self._start("decrypting", ["--decrypt", "--identity", f"/dev/fd/{identities}"], identities)
-        finally:
-            os.close(identities)
+        with self._identities(part) as identities:
+            child = self._start("decrypting", ["age", "--decrypt", "--identity", f"/dev/fd/{identities}"], identities)
         opened = _Opened(stream, child, part)
         return _Unsealed(self._inner.reader(opened, {**part, **self._inner.facts}), opened)
 
-    def _start(self, doing: str, words: Sequence[str], *inherited: int) -> HostChild:
-        program = shutil.which("age")
+    def _identities(self, part: Mapping[str, Any]) -> AbstractContextManager[int]:
+        if not self._keys.identity_file:
+            raise NotOpened(
+                f"{part['name']} is encrypted, and this host has no identity for it{_whose(part)}",
+                "verify or restore it where the identity is, such as the isolated runner, and give encryption.identity_file there",
+            )
+        return _private(self._keys.identity_file)
+
+    def _public_keys(self, identities: int) -> list[str]:
+        """Of all identities, in their order: age tries them in this one."""
+        with self._start("reading public keys", ["age-keygen", "-y", f"/dev/fd/{identities}"], identities) as child:
+            child.close_input()
+            printed = b"".join(iter(lambda: child.read(PIPE_BYTES), b""))
+            status, said = child.finish(), child.said()
+        if status < 0:
+            raise RunbookError(f"age-keygen {_ended(status)} while it read public keys", "see the log of the system, and try again")
+        if status:  # what it says is not repeated but for the line: it is about secrets
+            line = _LINE.search(said)
+            raise NotOpened(
+                f"{self._keys.identity_file} is no file of identities: age-keygen cannot read {f'its {line.group()}' if line else 'it'}",
+                "see encryption.identity_file: private keys as age-keygen prints them (AGE-SECRET-KEY-1...), one in a line, without a passphrase",
+            )
+        return [word for word in printed.decode("ascii", "replace").split() if _RECIPIENT.fullmatch(word)]
+
+    def _start(self, doing: str, argv: Sequence[str], *inherited: int) -> HostChild:
+        program = shutil.which(argv[0])
         if program is None:
-            raise Refused("the program age is not installed, which encrypts and decrypts backups", "install the package age")
+            raise Refused(f"the program {argv[0]} is not installed, which encrypts and decrypts backups", "install the package age")
         patience = Patience(f"{doing} with age", self._deadline, _STALL_SECONDS)
         path = {"PATH": os.environ.get("PATH", os.defpath)}  # where its plugins are
-        return HostChild(Command([program, *words], path, patience, reads_input=True, inherited=inherited), None)
+        return HostChild(Command([program, *argv[1:]], path, patience, reads_input=True, inherited=inherited), None)
 
 
 class _Sealing:
@@ -185,7 +221,7 @@ class _Opened:
             return
         if _OTHER_KEY.search(said):
             raise NotOpened(f"no identity of this host opens {name}{_whose(self._part)}", "give the encryption.identity_file of one of its recipients")
-        if status == 0 or (status > 0 and _DAMAGED.search(said)):
+        if status == 0 or (status > 0 and _DAMAGED.search(said) and "identity" not in said):  # a file of identities may be damaged, too
             raise Corrupt(f"{name} cannot be decrypted: {said or 'more follows after its end'}", "take another backup; see the disk and what writes there")
         if status > 0:
             raise NotOpened(f"age cannot open {name}: {said}", "see encryption.identity_file: it must have an identity that needs no passphrase")
@@ -209,22 +245,37 @@ class _Unsealed:
         self._opened.close()
 
 
-def _open_private(path: str) -> int:
+@contextmanager
+def _private(path: str) -> Iterator[int]:
     """The open file, which nobody else may read. Raises NotOpened, Refused."""
     try:
         found = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise NotOpened(f"the file of identities {path} cannot be opened: {error.strerror}", "see encryption.identity_file") from None
-    status = os.fstat(found)
-    if stat.S_ISREG(status.st_mode) and not status.st_mode & 0o077 and status.st_uid in (0, os.geteuid()):
-        return found
-    os.close(found)
-    raise Refused(f"the file of identities {path} is not private", "it must be a plain file of the user who reads it, with the mode 0600: chown and chmod it")
+    try:
+        status = os.fstat(found)
+        if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077 or status.st_uid not in (0, os.geteuid()):
+            raise Refused(
+                f"the file of identities {path} is not private", "it must be a plain file of the user who reads it, with the mode 0600: chown and chmod it"
+            )
+        yield found
+    finally:
+        os.close(found)
+
+
+def _recipients_of(part: Mapping[str, Any]) -> list[str]:
+    found = part.get("recipients")
+    return [word for word in found if isinstance(word, str) and _RECIPIENT.fullmatch(word)] if isinstance(found, list) else []
+
+
+def _is_of_plugin(recipient: str) -> bool:
+    """``age1NAME1...``, whose identities age-keygen cannot read."""
+    return "1" in recipient[4:]
 
 
 def _whose(part: Mapping[str, Any]) -> str:
-    recipients = part.get("recipients")
-    return f" (its recipients are {', '.join(map(str, recipients))})" if isinstance(recipients, list) and recipients else ""
+    recipients = _recipients_of(part)
+    return f" (its recipients are {', '.join(recipients)})" if recipients else ""
 
 
 def _said(child: HostChild) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from .._core.backup_types import Context, Identity, Stream, Taken
 from .._core.errors import NotThere, RunbookError, VerifyFailed
 from ._child_process import PAUSE_SECONDS, PIPE_BYTES, Child
+from ._pg_ask import value_of
 from ._pg_client import STALL_SECONDS, Client, Server, Session, finished, major_of
 from ._pg_count import Count
 from ._pg_errors import ClientTooOld, Denied, ReplicaTooOld
@@ -35,7 +36,7 @@ class Source:
     format = "pgdump"
 
     def __init__(self, options: Mapping[str, Any], context: Context) -> None:
-        self._options = options
+        self._options, self._context = options, context
         self._client = Client(options, context)
         self._taken: Taken | None = None
 
@@ -71,6 +72,11 @@ class Source:
             notes += [*count.notes, *_warnings(dump.said())]
             session.rows("ROLLBACK")
             self._taken = Taken(inventory, at, attachments, notes=notes)
+
+    def ask(self, query: str) -> Any:
+        """The one value that a query which only reads gives in the database as it is. Raises InvalidInput."""
+        with self._client.session() as session:
+            return value_of(session, query, self._context.deadline)
 
     def taken(self) -> Taken:
         """See Source."""

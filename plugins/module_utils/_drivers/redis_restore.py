@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shlex
 import tempfile
 import time
 from collections.abc import Mapping
@@ -20,68 +19,70 @@ from dataclasses import replace
 from typing import Any
 
 from .._core.backup_types import Context, Identity, Inventory, Stream
-from .._core.errors import Busy, InvalidInput, Refused, TimedOut, Unreachable, VerifyFailed
+from .._core.errors import Busy, Refused, RunbookError, TimedOut, Unreachable, VerifyFailed
 from .._core.probe import Deadline
 from .._core.rdb import Rdb, read_rdb
 from ._disk import disk_errors
 from ._pg_errors import AuthFailed, TlsFailed
-from ._redis_client import RIGHTS, Client, CommandRefused, Session
+from ._redis_client import RIGHTS, Client, Session
 from ._redis_live import Live, keep, look, pause_writes, paused, values
 from ._redis_save import save
-from ._redis_scratch import Program, Scratch, check_format, number_or_text, version_tuple
+from ._redis_scratch import Program, Scratch, check_format, check_memory, program, version_tuple
 from ._redis_staging import Staging, staging_path
 from ._redis_swap import Files
-from ._redis_unit import SystemdUnit, Unit
+from ._redis_unit import Unit, unit_of
 
 _RIGHTS = f"{RIGHTS} +dump +pttl +client|pause +client|unpause, and to read keep_keys"
 _CLEANUP_SECONDS = 120.0
 _START_SECONDS = 60.0
 _TRIES = 3
-_SCRIPTS = ("eval", "evalsha", "fcall")
 
 
 class Target:
-    """One server whose data is replaced; ``options`` are those of the kind ``redis``. ``unit`` is what runs it, by default the one of ``service``."""
+    """One server whose data is replaced; ``options`` are those of the kind ``redis``. ``unit`` is what runs it, else ``service`` or ``container`` does."""
 
     def __init__(self, options: Mapping[str, Any], context: Context, unit: Unit | None = None) -> None:
         self._options, self._context = options, context
         self._client = Client(options, context, _RIGHTS)
-        self._unit = unit or (SystemdUnit(options["service"]) if options.get("service") else None)
+        self._unit = unit or unit_of(options)
         self._live: Live | None = None
         self._staging: Staging | None = None
         self._scratch: Scratch | None = None
         self._digests = bool(options.get("digests"))
 
     def identity(self) -> Identity:
-        """See Target. Of a place that only looks: no server is asked. Raises Refused where a restore could not stop and start the server."""
+        """See Target. Of a place that only looks no server is asked. One that is down is only named: so a restore leaves it that was cut off, and
+        taking that back begins here. Raises Refused where a restore could not stop and start the server.
+        """
         if self._context.scratch:
             return Identity(self._client.place, False, self._program().version)
-        if self._options.get("container"):
-            raise Refused("restoring into a container is not supported", "restore into a server on a host, or verify the backup into a scratch place")
         self._runner()
-        with self._client.session() as session:
-            live = look(session)
-            size = int(session.info("memory").get("used_memory", 0))
+        try:
+            with self._client.session() as session:
+                live = self._look(session)
+                size = int(session.info("memory").get("used_memory", 0))
+        except (AuthFailed, TlsFailed):
+            raise
+        except Unreachable:
+            return Identity(self._client.place)
         return Identity(self._client.place, True, live.version, self._program().version, size_bytes=size)
 
     def stage(self, stream: Stream, manifest: Mapping[str, Any]) -> None:
         """See Target. Raises ServerTooOld, Refused, NoSpace, VerifyFailed."""
-        program = self._program()
+        runs = self._program()
         if manifest:
             self._digests = bool(manifest.get("inventory", {}).get("digest"))
         if not self._context.scratch:
             with self._client.session() as session:
-                self._live = look(session)
-            if version_tuple(program.version) != version_tuple(self._live.version):
-                raise Refused(f"the server is {self._live.version}, and {program.path} is {program.version}", "give server: the program that it runs")
+                self._live = self._look(session)
+            if version_tuple(runs.version) != version_tuple(self._live.version):
+                raise Refused(f"the server is {self._live.version}, and {runs.path} is {runs.version}", "give server: the program that it runs")
         try:
-            options = self._options
-            folder = self._live.folder if self._live else str(options.get("scratch_dir") or options.get("data_dir") or tempfile.gettempdir())
-            self._staging = Staging(folder, self._context)
+            self._staging = Staging(self._live.folder if self._live else self._scratch_folder(), self._context, runs.forget)
             rdb = self._staging.write(stream, self._file)
-            check_format(rdb.version, program.version)
-            _check_memory(rdb)
-            self._scratch = Scratch(program, self._staging.path, self._context)
+            check_format(rdb.version, runs.version)
+            check_memory(rdb)
+            self._scratch = Scratch(runs, self._staging.path, self._context)
             self._scratch.start(self._settings(rdb))
         except BaseException:
             self.discard()
@@ -97,29 +98,13 @@ class Target:
 
     def ask(self, query: str) -> Any:
         """The answer to one command that only reads, such as ``GET trading:halt``; ``-n 2`` before it chooses another database than 0."""
-        session = self._running().session
-        try:
-            words = shlex.split(query)
-        except ValueError as error:
-            raise InvalidInput(f"the query cannot be read: {error}", query) from None
-        database, words = (words[1], words[2:]) if words[:1] == ["-n"] and len(words) > 2 else ("0", words)
-        told = session.ask("COMMAND", "INFO", words[0])[0] if words else None
-        flags = {flag.decode("ascii") for flag in told[2]} if told else set()
-        if "readonly" not in flags or "blocking" in flags or words[0].lower().startswith(_SCRIPTS):
-            raise InvalidInput(f"the query is no command that only reads: {query}", 'ask for one value, as in "GET trading:halt"')
-        try:
-            session.ask("SELECT", database)
-            return number_or_text(session.ask(*words))
-        except CommandRefused as error:
-            raise InvalidInput(f"the query cannot be answered: {error.message}", query) from None
-        finally:
-            session.ask("SELECT", "0")
+        return self._running().answer(query)
 
     def swap(self) -> dict[str, Any]:
         """See Target. Clients that write wait from when ``keep_keys`` are read until the server stops. Raises Refused, Busy, VerifyFailed, TimedOut."""
         unit, scratch, deadline = self._runner(), self._running(), self._context.deadline
         with self._client.session() as session:
-            live = look(session)
+            live = self._look(session)
             if live != self._live:
                 raise Refused(f"{session.place} is not what it was when the artifact was staged", "see who changed its configuration, and restore again")
             if unit.pid(deadline) not in (0, live.pid):
@@ -128,9 +113,9 @@ class Target:
             scratch.session.ask("REPLICAOF", "NO", "ONE")
             if live.aof:
                 scratch.append_only()
+            least = _lasting(scratch.session) - len(self._options.get("keep_keys") or [])  # those may go; and come behind what a loading server counts
             with paused(session):
                 kept = self._settle(session, scratch)
-                least = sum(figures["keys"] - figures["expires"] for figures in _keyspace(scratch.session.info("keyspace")))
                 scratch.finish()
                 files.begin()
                 unit.stop(deadline)
@@ -156,6 +141,8 @@ class Target:
             files.take_back()
         unit.start(self._context.deadline)
         self._await_live()
+        with suppress(RunbookError), self._client.session() as session:
+            session.ask("CLIENT", "UNPAUSE")  # where it was not even stopped
 
     def discard(self) -> None:
         """See Target."""
@@ -175,11 +162,19 @@ class Target:
         return self._live.file if self._live else "dump.rdb"
 
     def _program(self) -> Program:
-        return Program(self._options.get("server"), self._context.deadline)
+        return program(self._options, self._context.deadline)
+
+    def _look(self, session: Session) -> Live:
+        return look(session, lambda inside: self._runner().path(inside, self._context.deadline))
+
+    def _scratch_folder(self) -> str:
+        options = self._options
+        beside = None if options.get("container") else options.get("data_dir")  # that of a container is no folder of this host
+        return str(options.get("scratch_dir") or beside or tempfile.gettempdir())
 
     def _runner(self) -> Unit:
         if self._unit is None:
-            raise Refused(f"nothing is known that stops and starts {self._client.place}", "give service: the unit of systemd that runs it")
+            raise Refused(f"nothing is known that stops and starts {self._client.place}", "give service (the unit of systemd that runs it), or container")
         return self._unit
 
     def _running(self) -> Scratch:
@@ -190,17 +185,17 @@ class Target:
     def _folder(self, unit: Unit) -> str:
         """Where the live data is. A server that an interrupted restore left stopped is started: its files are all old, or all new."""
         if self._options.get("data_dir"):
-            return str(self._options["data_dir"])
+            return unit.path(str(self._options["data_dir"]), self._context.deadline)
         try:
             with self._client.session() as session:
-                return session.needed("dir", "data_dir")
+                return unit.path(session.needed("dir", "data_dir"), self._context.deadline)
         except (AuthFailed, TlsFailed):
             raise
         except Unreachable:
             unit.start(self._context.deadline)
             self._await_live()
             with self._client.session() as session:
-                return session.needed("dir", "data_dir")
+                return unit.path(session.needed("dir", "data_dir"), self._context.deadline)
 
     def _settings(self, rdb: Rdb) -> dict[str, str]:
         needed = 1 + max((int(name.split()[1]) for name in rdb.inventory.objects if name.startswith("database ")), default=0)
@@ -216,12 +211,20 @@ class Target:
         for _try in range(_TRIES):
             keep(session, scratch.session, names)
             scratch.save()
-            save(session)
+            self._save(session)
             pause_writes(session)
             now = values(session, names)
             if now == values(scratch.session, names):
                 return _digests(now)
         raise Busy(f"{', '.join(names)} change all the time", "see who writes them, and restore again")
+
+    def _save(self, session: Session) -> None:
+        """Raises Refused when it does not save where its files would be swapped."""
+        path = os.path.join(self._live.folder, self._file) if self._live else ""
+        before = _state(path)
+        save(session)
+        if _state(path) in (None, before):
+            raise Refused(f"{self._client.place} does not save into {path}", "see data_dir and rdb_file, and whether host and port are those of this server")
 
     def _refuse_changed(self, kept: Mapping[str, str]) -> None:
         try:
@@ -267,19 +270,24 @@ class Target:
             time.sleep(0.05)
 
 
-def _check_memory(rdb: Rdb) -> None:
-    """The scratch server must not take the memory of the live one. Raises Refused."""
-    needed = rdb.aux.get("used-mem", "")
-    with suppress(OSError), open("/proc/meminfo", encoding="ascii") as file:
-        free = next((int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:")), None)
-        if free is not None and needed.isdecimal() and int(needed) > free:
-            raise Refused(f"the data needs {int(needed)} B of memory beside the live server, and {free} B are free", "restore on a machine with more memory")
+def _state(path: str) -> tuple[int, int] | None:
+    """Another one once the file was replaced."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _keyspace(told: Mapping[str, str]) -> list[dict[str, int]]:
     """``keys`` and ``expires`` of each database of INFO keyspace."""
     parts = [dict(item.split("=") for item in value.split(",")) for name, value in told.items() if name.startswith("db")]
     return [{"keys": int(part["keys"]), "expires": int(part["expires"])} for part in parts]
+
+
+def _lasting(session: Session) -> int:
+    """How many keys never end."""
+    return sum(figures["keys"] - figures["expires"] for figures in _keyspace(session.info("keyspace")))
 
 
 def _digests(found: Mapping[str, bytes | None]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from .._core.units import format_value
 from ._disk import claimed_file, disk_errors, remove_unclaimed
 from ._sqlite_open import opened
 from ._sqlite_quiet import in_wal_mode_at_rest
-from ._sqlite_tables import NotADatabase, at_rest, count, damage
+from ._sqlite_tables import NotADatabase, at_rest, count, damage, value_of
 
 _ROOM = "free as much beside the database as it is large"
 _PAGES = 2000
@@ -136,6 +136,11 @@ class Source:
             raise
         finally:
             target.close()
+
+    def ask(self, query: str) -> Any:
+        """The one value that a query which only reads gives in the database as it is. Raises InvalidInput."""
+        with self._opened() as connection:
+            return value_of(connection, query)
 
     def taken(self) -> Taken:
         """See Source. A damaged database is kept as ``suspect``."""

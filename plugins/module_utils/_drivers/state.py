@@ -103,16 +103,23 @@ class State:
         found = _read(self._file("restore", name))
         return (self.intent(f"restore-{name}") or {}) if found is None else found
 
+    def restores(self) -> dict[str, dict[str, Any]]:
+        """What was remembered of all restores, also of those that were interrupted, by their ids and so oldest first."""
+        begun = [name[len("restore-") :] for name in self._names("intent") if name.startswith("restore-")]
+        return {name: self.kept(name) for name in sorted({*self._names("restore"), *begun})}
+
     def intents(self) -> dict[str, dict[str, Any]]:
         """Everything that was begun and is not over."""
-        folder = os.path.join(self._folder, "intents")
+        found = {name: self.intent(name) for name in self._names("intent")}
+        return {name: body for name, body in found.items() if body is not None}
+
+    def _names(self, kind: str) -> list[str]:
+        folder = os.path.join(self._folder, f"{kind}s")
         with disk_errors(folder):
             try:
-                names = sorted(name[: -len(".json")] for name in os.listdir(folder) if name.endswith(".json") and not name.startswith("."))
+                return sorted(name[: -len(".json")] for name in os.listdir(folder) if name.endswith(".json") and not name.startswith("."))
             except FileNotFoundError:
-                return {}
-        found = {name: self.intent(name) for name in names}
-        return {name: body for name, body in found.items() if body is not None}
+                return []
 
     def interrupted(self) -> dict[str, dict[str, Any]]:
         """What was begun, is not over, and has nobody at work on it: nobody holds the ``lease`` that its intent names."""

@@ -29,7 +29,7 @@ class Zstd:
     """``level`` 1 (fast) to 19 (small); ``threads`` beside our own that compress (0: none)."""
 
     suffix = "zst"
-    facts = {"compression": "zstd"}
+    facts: Mapping[str, Any] = {"compression": "zstd"}
 
     def __init__(self, level: int = 1, threads: int = 0) -> None:
         if not 1 <= level <= 19:
@@ -43,10 +43,11 @@ class Zstd:
     def check(self) -> None:
         """Nothing that could be wrong."""
 
-    def admit(self, part: Mapping[str, Any]) -> None:
+    def admit(self, part: Mapping[str, Any]) -> str:
         """Only what is packed like this. Raises NotOpened."""
         if part["compression"] != self.facts["compression"]:
             raise NotOpened(f"{part['name']} is packed as {part['compression']}, which is not known here", "use the release of the collection that wrote it")
+        return ""
 
     def reader(self, stream: Stream, part: Mapping[str, Any]) -> Reader:
         """Unpacks in bounded memory, whatever the frame claims."""

@@ -16,11 +16,12 @@ from typing import Any
 from .._core.backup import Backup, Order, Plan, Suspect, Tools
 from .._core.backup_types import Context, Repository
 from .._core.catalog import Artifact, Place, new_id, newest_good, read_catalog, select
-from .._core.errors import InvalidInput, NotThere
+from .._core.errors import InvalidInput, NotThere, RunbookError, Unsure
 from .._core.probe import Deadline
 from .._core.proof import Bench, admit, invariants_of, prove, prove_readable, prove_restored, prove_stored
 from .._core.times import parse_instant, rfc3339
-from .backup_kinds import codec, kind_of, repository_of, source_of, target_of
+from .backup_kinds import check_replay, codec, kind_of, repository_of, source_of, target_of, until_of
+from .backup_versions import versions_of
 from .progress import Progress
 
 
@@ -42,14 +43,11 @@ def deadline_of(params: Mapping[str, Any]) -> Deadline:
 def take(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """The result of ``backup``."""
     now, place = time.time(), place_of(params)
-    order = Order(
-        place, new_id(now, os.urandom(4)), socket.gethostname(), params["run_id"], params["retention_class"], params["min_objects"],
-        params["max_shrink_percent"], {"python": platform.python_version()},
-    )  # fmt: skip
+    order = _order(params, place, now)
     deadline = deadline_of(params)
     source = source_of(params["source"], Context(deadline, now, order.id))
     progress = Progress(params["progress_file"], "backup", deadline)
-    tools = Tools(repository_of(params["repository"]), codec(params["encryption"], deadline, params["compression_level"]), time.time, progress)
+    tools = Tools(repository_of(params["repository"], deadline), codec(params["encryption"], deadline, params["compression_level"]), time.time, progress)
     backup = Backup(order, source, tools)
     plan = backup.plan()
     fresh = _fresh(plan, params["fresh_seconds"], now)
@@ -64,11 +62,29 @@ def take(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         plan = replace(plan, artifacts=artifacts, newest=newest_good(artifacts, now))
         failure: dict[str, Any] = {}
         try:
-            backup.take(plan)
+            versions, notes = versions_of(params, source, deadline)
+            Backup(replace(order, versions={**order.versions, **versions}, notes=notes), source, tools).take(plan)
         except Suspect as error:
             failure = {"outcome": "failed", "code": error.code, "hint": error.hint, "msg": error.message}
-    made = select(read_catalog(tools.repository, place), order.id, now).summary()
-    return {"changed": True, "plan": plan.steps, "performed": plan.steps, "artifact": made, "newest": before, "diff": _diff(before, made), **failure}
+    artifact = _taken(tools.repository, place, order.id)
+    made, notes = artifact.summary(), list((artifact.manifest or {})["notes"])
+    told = {"changed": True, "plan": plan.steps, "performed": plan.steps, "artifact": made, "notes": notes, "newest": before, "diff": _diff(before, made)}
+    return {**told, **failure}
+
+
+def _taken(repository: Repository, place: Place, name: str) -> Artifact:
+    """The artifact that was just made. Raises Unsure when it cannot be looked at: it is there all the same."""
+    try:
+        return select(read_catalog(repository, place), name, time.time())
+    except RunbookError as error:
+        raise Unsure(f"the backup {name} was taken, but cannot be looked at: {error.message}", "verify it before you rely on it (backup_verify)") from None
+
+
+def _order(params: Mapping[str, Any], place: Place, now: float) -> Order:
+    return Order(
+        place, new_id(now, os.urandom(4)), socket.gethostname(), params["run_id"], params["retention_class"], params["min_objects"],
+        params["max_shrink_percent"], {"python": platform.python_version()}, params["max_growth_percent"], params["accept_anomaly"],
+    )  # fmt: skip
 
 
 def _fresh(plan: Plan, seconds: float, now: float) -> dict[str, Any] | None:
@@ -106,6 +122,7 @@ def tell(params: Mapping[str, Any]) -> dict[str, Any]:
         "changed": False, "prefix": place.prefix, "artifacts": [artifact.summary() for artifact in artifacts],
         "newest": newest.summary() if newest else None, "newest_restored": restored[-1].summary() if restored else None,
         "size_bytes": sum(artifact.size_bytes for artifact in artifacts), "free_bytes": repository.free_bytes(), "measured_at": rfc3339(now),
+        "covered": sorted(name for name in repository.covered if name.startswith(place.prefix)),
     }  # fmt: skip
 
 
@@ -116,21 +133,22 @@ def verify(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     scratch = params["scratch"] or params["source"]
     if kind_of(scratch) != place.kind:
         raise InvalidInput(f"a backup of the kind {place.kind} is not restored into a scratch place of the kind {kind_of(scratch)}", "give both the same kind")
-    repository = repository_of(params["repository"])
-    artifact = select(existing(repository, place), params["select"], now)
+    deadline = deadline_of(params)
+    repository = repository_of(params["repository"], deadline)
+    until = until_of(params["until"], place.kind)
+    artifact = select(existing(repository, place), wanted(params["select"], until), now)
     if artifact.state in ("incomplete", "removing"):
         raise NotThere(f"the backup {artifact.id} is {artifact.state}: there is nothing to prove", "choose another one (backup_info)")
     level = params["level"]
-    deadline = deadline_of(params)
     bench = Bench(repository, codec(params["encryption"], deadline), time.time, Progress(params["progress_file"], "verification", deadline))
-    if level != "digest":
-        admit(artifact, bench)
     step = {"action": "prove", "name": artifact.id, "level": level, "reason": f"it is proven to the level {artifact.level or 'none'}"}
     if artifact.level == level and _proven_at(artifact, level) > now - params["fresh_seconds"]:
         return {"artifact": artifact.summary(), "proof": None}
+    opened = {} if level == "digest" else {"opened_with": admit(artifact, bench)}
     if check_mode:
         return {"changed": True, "plan": [step], "artifact": artifact.summary(), "proof": None}
-    context = Context(deadline, now, artifact.id, scratch=True)
+    context = Context(deadline, now, artifact.id, scratch=True, until=until)
+    check_replay(scratch, context, artifact.manifest or {})
 
     def check() -> Mapping[str, Any]:
         if level == "digest":
@@ -139,12 +157,17 @@ def verify(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
             prove_readable(artifact, bench)
         else:
             target = target_of(scratch, context)
-            return {**prove_restored(artifact, bench, target, invariants), "rpo_seconds": round(now - artifact.taken_at)}
-        return {}
+            return {**prove_restored(artifact, bench, target, invariants), "rpo_seconds": round(now - artifact.taken_at), **opened}
+        return opened
 
     proof = prove(artifact, level, bench, check)
     after = select(read_catalog(repository, place), artifact.id, now)
     return {"changed": True, "plan": [step], "performed": [step], "artifact": after.summary(), "proof": proof}
+
+
+def wanted(given: str, until: Mapping[str, str]) -> str:
+    """Which artifact: with an instant up to which a log is replayed, the newest one before it, unless one is chosen by its id."""
+    return until["time"] if given.startswith("latest") and "time" in until else given
 
 
 def _proven_at(artifact: Artifact, level: str) -> float:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._core.backup_types import Context, Repository, Source, Target
+from .._core.errors import InvalidInput
 from .._core.probe import Deadline
+from .._core.prune import Forget
 from .._core.transfer import Codec
 
 _Options = dict[str, Any]
@@ -55,6 +57,42 @@ def _postgresql_target() -> Any:
     return PostgresqlTarget
 
 
+def _redis_source() -> Any:
+    from .._drivers.redis_backup import Source as RedisSource
+
+    return RedisSource
+
+
+def _redis_target() -> Any:
+    from .._drivers.redis_restore import Target as RedisTarget
+
+    return RedisTarget
+
+
+def _pgbackrest_source() -> Any:
+    from .._drivers.pgbackrest_backup import Source as PgbackrestSource
+
+    return PgbackrestSource
+
+
+def _pgbackrest_target() -> Any:
+    from .._drivers.pgbackrest_restore import Target as PgbackrestTarget
+
+    return PgbackrestTarget
+
+
+def _pgbackrest_forget() -> Any:
+    from .._drivers.pgbackrest_backup import forget
+
+    return forget
+
+
+def _pgbackrest_replay() -> Any:
+    from .._drivers.pgbackrest_backup import replay
+
+    return replay
+
+
 def codec(encryption: Mapping[str, Any] | None, deadline: Deadline, level: int = 1) -> Codec:
     """How everything is stored: compressed, and encrypted where there are recipients."""
     from .._drivers.age import Keys, Sealed
@@ -66,11 +104,14 @@ def codec(encryption: Mapping[str, Any] | None, deadline: Deadline, level: int =
 
 @dataclass(frozen=True)
 class BackupKind:
-    """What a kind needs to be read and to be restored into; ``scratch`` are the options that only a look at a restored copy takes."""
+    """What a kind needs to be read and to be restored into. ``forget`` is given where an engine of its own keeps the data: what makes it remove
+    one (see Removal); ``replay`` where a log is replayed: what raises Refused when it does not reach ``Context.until``."""
 
     source: Callable[[], Any]
     target: Callable[[], Any]
     options: _Options
+    forget: Callable[[], Any] | None = None
+    replay: Callable[[], Any] | None = None
 
 
 _SECRET: _Options = {"type": "str", "no_log": True}
@@ -111,59 +152,73 @@ KINDS: dict[str, BackupKind] = {
         "checksums": {"type": "bool", "default": False},
         "max_replica_lag_seconds": {"type": "float"},
     }),
+    "redis": BackupKind(_redis_source, _redis_target, {
+        "host": {"type": "str", "default": ""},
+        "port": {"type": "int", "default": 6379},
+        "unix_socket": {"type": "path"},
+        "user": {"type": "str", "default": ""},
+        "secret_password": _SECRET,
+        "tls": {"type": "bool", "default": False},
+        "tls_ca": {"type": "path"},
+        "tls_verify": {"type": "bool", "default": True},
+        "container": {"type": "str"},
+        "container_user": {"type": "str"},
+        "data_dir": {"type": "path"},
+        "rdb_file": {"type": "str"},
+        "digests": {"type": "bool", "default": False},
+        "keep_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+        "service": {"type": "str"},
+        "server": {"type": "path"},
+        "scratch_dir": {"type": "path"},
+        "stall_timeout_seconds": {"type": "float", "default": 30.0},
+        "max_replica_lag_seconds": {"type": "float"},
+    }),
+    "pgbackrest": BackupKind(_pgbackrest_source, _pgbackrest_target, {
+        "stanza": {"type": "str", "required": True},
+        "config": {"type": "path"},
+        "repo": {"type": "int", "default": 1},
+        "type": {"type": "str", "choices": ["auto", "full", "diff", "incr"], "default": "auto"},
+        "full_every": {"type": "str"},
+        "create_stanza": {"type": "bool", "default": False},
+        "start_fast": {"type": "bool", "default": True},
+        "process_max": {"type": "int"},
+        "archive_timeout_seconds": {"type": "int", "default": 60},
+        "stall_timeout_seconds": {"type": "float", "default": 600.0},
+        "database": {"type": "str", "default": "postgres"},
+        "host": {"type": "str", "default": ""},
+        "port": {"type": "int", "default": 5432},
+        "user": {"type": "str", "default": ""},
+        "os_user": {"type": "str", "default": "postgres"},
+        "bin_dir": {"type": "path"},
+        "data_dir": {"type": "path"},
+        "service": {"type": "str"},
+        "scratch_dir": {"type": "path"},
+        "timeline": {"type": "int"},
+    }, _pgbackrest_forget, _pgbackrest_replay),
 }  # fmt: skip
 
 REPOSITORIES: dict[str, _Options] = {
     "directory": {"path": {"type": "path", "required": True}, "require_mount": {"type": "bool", "default": False}},
+    "s3": {
+        "bucket": {"type": "str", "required": True},
+        "prefix": {"type": "str", "default": ""},
+        "endpoint_url": {"type": "str", "default": ""},
+        "region": {"type": "str"},
+        "ca_bundle": {"type": "path"},
+        "allow_http": {"type": "bool", "default": False},
+        "access_key": {"type": "str", "no_log": False},
+        "secret_access_key": _SECRET,
+        "secret_session_token": _SECRET,
+        "addressing_style": {"type": "str", "choices": ["auto", "path", "virtual"], "default": "auto"},
+        "part_mib": {"type": "int", "default": 8},
+        "sse": {"type": "str", "choices": ["none", "AES256", "aws:kms"], "default": "none"},
+        "kms_key_id": {"type": "str"},
+        "object_lock_mode": {"type": "str", "choices": ["none", "governance", "compliance"], "default": "none"},
+        "object_lock_days": {"type": "int"},
+        "max_attempts": {"type": "int", "default": 6},
+        "state_dir": {"type": "path", "default": "/var/lib/tradeops/s3"},
+    },
 }
-
-SOURCE: _Options = {
-    "type": "dict",
-    "options": {name: {"type": "dict", "options": kind.options} for name, kind in KINDS.items()},
-    "mutually_exclusive": [list(KINDS)],
-    "required_one_of": [list(KINDS)],
-}
-"""What is backed up: its kind is the key."""
-
-REPOSITORY: _Options = {
-    "type": "dict",
-    "required": True,
-    "options": {name: {"type": "dict", "options": options, "required": True} for name, options in REPOSITORIES.items()},
-}
-"""Where artifacts are kept: its kind is the key."""
-
-PLACE: _Options = {
-    "name": {"type": "str", "required": True},
-    "system": {"type": "str", "required": True},
-    "environment": {"type": "str", "required": True},
-}
-"""Whose backups they are."""
-
-SOURCE_KIND: _Options = {"kind": {"type": "str", "choices": list(KINDS), "required": True}}
-"""Where the source itself is not needed."""
-
-ENCRYPTION: _Options = {
-    "type": "dict",
-    "options": {"recipients": {"type": "list", "elements": "str", "default": []}, "identity_file": {"type": "path"}},
-}
-"""Whom backups are encrypted to, and what opens them on this host."""
-
-COPY: _Options = {
-    "progress_file": {"type": "path"},
-    "progress_seconds": {"type": "float", "default": 0.0},
-    "timeout_seconds": {"type": "float", "default": 14400.0},
-}
-"""Of modules that copy for long."""
-
-INVARIANTS: _Options = {
-    "type": "list",
-    "elements": "dict",
-    "default": [],
-    "options": {"name": {"type": "str", "required": True}, "query": {"type": "str", "required": True}, "limits": {"type": "dict", "required": True}},
-}
-"""Business invariants of what was restored.
-
-The documentation fragment ``backups`` describes all of these."""
 
 
 def kind_of(given: Mapping[str, Any]) -> str:
@@ -185,8 +240,37 @@ def target_of(given: Mapping[str, Any], context: Context) -> Target:
     return found
 
 
-def repository_of(given: Mapping[str, Any]) -> Repository:
-    """The driver of the repository."""
+def forget_of(given: Mapping[str, Any] | None, kind: str) -> Forget:
+    """What makes the engine of the kind remove an artifact, too. Raises InvalidInput where it has one, and it is not said which."""
+    driver = KINDS[kind].forget
+    if driver is None:
+        return lambda manifest: None
+    if given is None:
+        raise InvalidInput(f"backups of the kind {kind} are removed by their own engine as well", "give source, not kind alone")
+    found: Forget = driver()(given[kind])
+    return found
+
+
+def until_of(given: Mapping[str, Any] | None, kind: str) -> dict[str, str]:
+    """The point in time that is asked for; empty for none. Raises InvalidInput where there is no log that could be replayed."""
+    found = {name: str(value) for name, value in (given or {}).items() if value not in (None, "")}
+    if found and KINDS[kind].replay is None:
+        raise InvalidInput(f"backups of the kind {kind} hold one instant each, and nothing is replayed up to another", "choose one by select instead of until")
+    if len(found) > 1:
+        raise InvalidInput(f"until must name one point, not {' and '.join(found)}", "give time, lsn, xid or name")
+    return found
+
+
+def check_replay(given: Mapping[str, Any], context: Context, manifest: Mapping[str, Any]) -> None:
+    """Before anything is copied: raises Refused when the log does not lead from this artifact to where it is to lead."""
+    kind = kind_of(given)
+    driver = KINDS[kind].replay
+    if driver is not None:
+        driver()(given[kind], context, manifest)
+
+
+def repository_of(given: Mapping[str, Any], deadline: Deadline | None = None) -> Repository:
+    """The driver of the repository. What it asks over a network ends with the deadline."""
     from .._drivers.backup import open_repository
 
-    return open_repository(given)
+    return open_repository(given, deadline)

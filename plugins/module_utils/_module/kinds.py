@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .backup_kinds import PLACE, REPOSITORY, SOURCE_KIND
+from .backup_spec import PLACE, REPOSITORY, SOURCE_KIND
 
 _Options = dict[str, Any]
 
@@ -146,7 +146,7 @@ def _default_sqlite(options: _Options) -> dict[str, Any]:
 
 
 def _default_backup(options: _Options) -> dict[str, Any]:
-    return {"restored_age": {"warning": "> 7 d"}, "newest_state": {"warning": "!= good"}, "size_change_percent": {"warning": "< -50 %"}}
+    return {"restored_age": {"warning": "> 7 d"}, "newest_state": {"warning": "!= good"}, "size_change_percent": {"warning": "< -50 %"}, "covered": {"critical": "> 0"}}
 
 
 KINDS: dict[str, Kind] = {

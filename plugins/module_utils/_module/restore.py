@@ -11,9 +11,10 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from .._core.backup import Backup, NotSealed, Order, Suspect, Tools, check_sealed, recipients_of
+from .._core.backup import Backup, Order, Suspect, Tools, check_sealed
 from .._core.backup_types import Context
 from .._core.catalog import Artifact, Place, new_id, note_name, select
 from .._core.errors import Busy, InvalidInput, MissingLibrary, NotThere, Refused, RunbookError, TimedOut, Unreachable, Unsure, VerifyFailed
@@ -22,10 +23,12 @@ from .._core.manifest import canonical
 from .._core.proof import Bench, admit, invariants_of
 from .._core.restore import Steps, Wish, confirm, describe, estimate_seconds, plan_restore, restore
 from .._core.times import rfc3339
-from .backup import deadline_of, existing, place_of
-from .backup_kinds import codec, repository_of, source_of, target_of
+from .backup import deadline_of, existing, place_of, wanted
+from .backup_kinds import check_replay, codec, repository_of, source_of, target_of, until_of
+from .backup_versions import versions_of
 from .host_state import state_of
 from .progress import Progress
+from .restore_set import Together
 
 
 def bring_back(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -40,7 +43,10 @@ def bring_back(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         _tidy(params, work.state, work.identity.place)
         work = _Restore(params)  # once more, now that nobody else changes anything
         confirm(work.plan, params["confirm"])
+        together = Together(work.state, params)
+        together.begin()
         done = work.carry_out()
+        together.restored()
     return {**work.told(), "performed": list(work.plan.steps), "restore": {**done, "id": work.tag}}
 
 
@@ -49,14 +55,20 @@ class _Restore:
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self._params, self._now, self._place = params, time.time(), place_of(params)
-        self._repository = repository_of(params["repository"])
-        self.artifact = select(existing(self._repository, _place_from(self._place, params["from"])), params["select"], self._now)
-        self.tag = new_id(self._now, os.urandom(4))
         self._deadline = deadline_of(params)
-        self._target = target_of(params["source"], Context(self._deadline, self._now, self.tag))
+        self._repository = repository_of(params["repository"], self._deadline)
+        until = until_of(params["until"], self._place.kind)
+        self.artifact = select(existing(self._repository, _place_from(self._place, params["from"])), wanted(params["select"], until), self._now)
+        self.tag = new_id(self._now, os.urandom(4))
+        context = Context(self._deadline, self._now, self.tag, until=until)
+        check_replay(params["source"], context, self.artifact.manifest or {})
+        self._target = target_of(params["source"], context)
         self.identity = self._target.identity()
         invariants = invariants_of(params["invariants"])
-        self._wish = Wish(socket.gethostname(), invariants, params["manifest_sha256"], params["allow_suspect"], self._place, params["rto_seconds"])
+        versions, _unknown = versions_of(params, source_of(params["source"], context), self._deadline)
+        self._wish = Wish(
+            socket.gethostname(), invariants, params["manifest_sha256"], params["allow_suspect"], self._place, params["rto_seconds"], until, versions
+        )
         self.plan = plan_restore(self.artifact, self.identity, self._wish)
         self.state = state_of(params["state_dir"])
         self._bench = Bench(
@@ -72,6 +84,7 @@ class _Restore:
         return {
             "changed": True, "plan": list(self.plan.steps), "doubts": list(self.plan.doubts), "confirm": self.plan.token, "restore": None,
             "artifact": self.artifact.summary(), "estimated_seconds": estimate_seconds(self.artifact), "in_use": self.identity.in_use,
+            "unfinished": Together(self.state, self._params).unfinished(),
             "diff": {"before": f"{place}: {'what is there now' if self.identity.exists else 'nothing'}\n", "after": describe(self.plan, self.artifact)},
         }  # fmt: skip
 
@@ -134,18 +147,12 @@ def _place_from(place: Place, given: Mapping[str, Any] | None) -> Place:
 
 
 def _check_saving(artifact: Artifact, bench: Bench) -> None:
-    """What is there is saved before it is replaced: encrypted, where the backup is. Raises NotSealed.
+    """What is there is saved before it is replaced: encrypted, where the backup is, since an identity alone is refused. Raises NotSealed.
 
     Whom the manifest names is not enough: it is no place to learn from whom secrets are for.
     """
-    manifest = artifact.manifest or {}
-    check_sealed(manifest.get("class", ""), bench.codec)
+    check_sealed((artifact.manifest or {}).get("class", ""), bench.codec)
     bench.codec.check()
-    if recipients_of(manifest["parts"][0]) and not recipients_of(bench.codec.facts):
-        raise NotSealed(
-            f"the backup {artifact.id} is encrypted, and what is there would be saved as it is before it is replaced",
-            "give encryption.recipients: whom what is there is encrypted to",
-        )
 
 
 def _save(params: Mapping[str, Any], place: Place, bench: Bench, tag: str) -> dict[str, Any]:
@@ -180,16 +187,22 @@ def _only_beside(error: RunbookError) -> dict[str, Any]:
 
 def take_back(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """What was there before the restore ``undo`` comes back."""
-    tag, state = params["undo"], state_of(params["state_dir"])
+    state, context = state_of(params["state_dir"]), Context(deadline_of(params), time.time(), params["undo"])
+    place, together = target_of(params["source"], context).identity().place, Together(state, params)
+    tag = _restore_of(params["undo"], place, state)
     known = state.kept(tag)
-    target = target_of(params["source"], Context(deadline_of(params), time.time(), tag))
-    place = target.identity().place
+    told: dict[str, Any] = {"artifact": None, "restore": None, "unfinished": together.unfinished()}
+    of_run = params["set"] or params["undo"] == params["run_id"]
+    if of_run and (known.get("place") != place or "undone_at" in known):  # a member that the run did not come to
+        if not check_mode:
+            together.taken_back(params["undo"])
+        return told
     if known.get("place") != place:
         seen = f"that restore was of {known['place']}" if known else "nothing is known of it here"
         raise NotThere(f"there is no restore {tag} of {place}: {seen}", "its id is in its result (restore.id); see source and state_dir")
-    told = {"artifact": None, "restore": None}
     if "undone_at" in known:
         return told
+    target = target_of(params["source"], replace(context, tag=tag))
     step = {"action": "undo", "name": place, "reason": f"what was there before the restore {tag} comes back"}
     told = {**told, "changed": True, "plan": [step]}
     if check_mode:
@@ -199,4 +212,12 @@ def take_back(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         target.discard()
         state.keep(tag, {**known, "undone_at": rfc3339(time.time())})
         state.done(_intent_name(tag))
+        together.taken_back(params["undo"])
     return {**told, "performed": [step]}
+
+
+def _restore_of(given: str, place: str, state: Any) -> str:
+    """The id of a restore, where that of its run was given."""
+    of_run = [tag for tag, body in state.restores().items() if body.get("run_id") == given and body.get("place") == place and "undone_at" not in body]
+    return of_run[-1] if of_run else given
+

@@ -36,6 +36,30 @@ def test_libraries(lists: Any, libraries: list[str]) -> None:
     assert needed_libraries(lists) == libraries
 
 
+SQLITE, REDIS, S3 = {"source": {"sqlite": {}}}, {"source": {"redis": {}}}, {"s3": {"bucket": "b"}}
+HERE = {"directory": {"path": "/x"}}
+
+
+@pytest.mark.parametrize(
+    ("sources", "repositories", "libraries"),
+    [
+        ([], [S3], []),
+        ([SQLITE], [HERE], ["zstandard"]),
+        ([SQLITE], [HERE, {}], ["zstandard"]),
+        ([SQLITE], [HERE, S3], ["boto3", "zstandard"]),
+        ([{**SQLITE, "repository": S3}], [HERE], ["boto3", "zstandard"]),
+        ([{**SQLITE, "copies": [S3]}], [HERE], ["boto3", "zstandard"]),
+        ([REDIS], [HERE], ["redis", "zstandard"]),
+        ([{**SQLITE, "scratch": {"redis": {}}}], [HERE], ["redis", "zstandard"]),
+    ],
+)
+def test_libraries_of_backups(sources: Any, repositories: Any, libraries: list[str]) -> None:
+    named = [{"name": f"source {number}", **source} for number, source in enumerate(sources)]
+    assert needed_libraries([], [named], repositories) == libraries
+    health = [[{"name": "backup", "backup": {"repository": repositories[-1]}}]]
+    assert ("boto3" in needed_libraries(health)) == (repositories[-1] == S3)
+
+
 @pytest.mark.parametrize("lists", [[READ], [[{}]], [[READ, READ]]])
 def test_what_is_no_list_of_checks(lists: Any) -> None:
     with pytest.raises(AnsibleFilterError):

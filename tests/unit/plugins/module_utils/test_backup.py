@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.tradeops.runbook.plugins.module_utils._core import backup
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup import Backup, Order, Suspect, Tools
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup import Backup, NotSealed, Order, Suspect, Tools, check_sealed
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup_types import Identity, Inventory, Taken
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.catalog import Artifact, Place, new_id, note_name, read_catalog
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.catalog import Artifact, Place, new_id, note_name, read_catalog, recipients_of
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import CommandFailed, NoSpace, Refused, RunbookError, Unsure, VerifyFailed
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.inventory import TooFewObjects
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.proof import Bench, prove_readable
@@ -118,13 +118,15 @@ class Depot:
     def __init__(self, path: Path) -> None:
         self.repository, self.now, self.count = Watched(path), NOON, 0
         self.progress: list[tuple[int, int]] = []
+        self.codec = Zstd()
 
     def order(self, **given: Any) -> Order:
         self.count += 1
         return Order(**{"place": PLACE, "id": new_id(self.now, self.count.to_bytes(4, "big")), "host": "db1", "run_id": "run-1", **given})
 
     def backup(self, source: Any, **order: Any) -> Backup:
-        return Backup(self.order(**order), source, Tools(self.repository, Zstd(), lambda: self.now, lambda done, total: self.progress.append((done, total))))
+        tools = Tools(self.repository, self.codec, lambda: self.now, lambda done, total: self.progress.append((done, total)))
+        return Backup(self.order(**order), source, tools)
 
     def take(self, source: Any = None, **order: Any) -> dict[str, Any]:
         made = self.backup(source or MemorySource(), **order)
@@ -158,6 +160,46 @@ def depot(tmp_path: Path) -> Depot:
 
 
 # --- the plan ----------------------------------------------------------------------------------------------------------------------
+
+
+class ToSomebody(Zstd):
+    """Says that it encrypts to as many."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.facts = {**self.facts, "recipients": [f"age1{number}" for number in range(count)]}
+
+
+@pytest.mark.parametrize(("retention_class", "count", "enough"), [
+    ("secret", 0, False), ("secret", 1, False), ("secret", 2, True), ("secret", 3, True), ("", 0, True), ("transactions", 0, True), ("secrets", 1, True),
+])  # fmt: skip
+def test_a_secret_is_encrypted_to_two_at_least(retention_class: str, count: int, enough: bool) -> None:
+    codec = ToSomebody(count) if count else Zstd()
+    if enough:
+        check_sealed(retention_class, codec)
+        return
+    with pytest.raises(NotSealed, match=f"two recipients at least, and {count} were given") as caught:
+        check_sealed(retention_class, codec)
+    assert caught.value.code == "not_sealed" and "escrow" in caught.value.hint
+
+
+@pytest.mark.parametrize(("facts", "found"), [
+    ({}, []), ({"recipients": None}, []), ({"recipients": "age1x"}, []), ({"recipients": {"age1x": 1}}, []), ({"recipients": ["age1x", 2]}, ["age1x", "2"]),
+])  # fmt: skip
+def test_whom_a_part_names(facts: dict[str, Any], found: list[str]) -> None:
+    assert recipients_of(facts) == found
+
+
+@pytest.mark.parametrize(("before", "after", "said"), [
+    (0, 0, None), (2, 2, None), (2, 3, "; encrypted to other recipients than that: now also age12"), (3, 2, "other recipients than that: no longer age12"),
+    (0, 2, "now also age10, age11"), (2, 0, "no longer age10, age11 (it is not encrypted any more)"),
+])  # fmt: skip
+def test_the_plan_says_how_the_recipients_changed(before: int, after: int, said: str | None, depot: Depot) -> None:
+    depot.codec = ToSomebody(before) if before else Zstd()
+    depot.take()
+    depot.codec = ToSomebody(after) if after else Zstd()
+    reason = depot.backup(MemorySource()).plan().steps[-1]["reason"]
+    assert reason.endswith(depot.newest().id if said is None else said)
 
 
 def test_a_plan_changes_nothing_and_names_what_it_would_do(depot: Depot) -> None:
@@ -253,6 +295,7 @@ def test_what_the_manifest_says(depot: Depot) -> None:
         "class": "compliance", "run_id": "run-1", "taken_at": "2026-11-20T11:59:55Z", "started_at": "2026-11-20T12:00:00Z",
         "finished_at": "2026-11-20T12:00:00Z", "duration_seconds": 0.0, "identity": source.at.data(), "suspect": "", "sequence": 1, "previous": None,
         "inventory": source.taken().inventory.data(), "notes": ["one lock was waited for"], "versions": {"python": "3.11"},
+        "label": "", "needs": [], "accepted": [],
     }  # fmt: skip
     prove_readable(artifact, depot.bench())
 
@@ -352,7 +395,57 @@ def test_what_shrank_too_much(objects: int, share: float, most: float, said: str
 
 def test_the_reason_of_the_source_goes_before_the_shrinkage(depot: Depot) -> None:
     depot.take()
-    assert "a page is torn" in depot.suspect(MemorySource(b"x", 1, suspect="a page is torn"))
+    assert "a page is torn; it shrank from 10 to 1 objects; it shrank from 22.5 KiB to 1 B" in depot.suspect(MemorySource(b"x", 1, suspect="a page is torn"))
+
+
+class Days:
+    """A source of which a backup is taken every day."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+
+    def take(self, tables: str, objects: int = 10, suspect: str = "", **order: Any) -> dict[str, Any]:
+        self._depot.now += 86400
+        inventory = Inventory({f"table {name}": {"rows": 7} for name in tables}, {"objects": objects})
+        return self._depot.take(MemorySource(inventory=inventory, taken_at=self._depot.now, suspect=suspect), **order)
+
+    def doubt(self, tables: str, objects: int = 10, **order: Any) -> str:
+        with pytest.raises(Suspect) as caught:
+            self.take(tables, objects, **order)
+        return caught.value.message.partition(": ")[2]
+
+
+def test_a_table_that_is_gone_is_asked_for_until_somebody_accepts_it(depot: Depot) -> None:
+    days = Days(depot)
+    for _day in range(3):
+        days.take("ab")
+    for _day in range(9):
+        assert days.doubt("a") == "table b is missing", "time does not make it right"
+    made = days.take("a", accept_anomaly=True)
+    assert (made["suspect"], made["accepted"], made["notes"]) == ("", ["table b is missing"], ["accepted: table b is missing"])
+    assert days.take("a")["accepted"] == [], "what is usual starts anew"
+    assert days.take("ab")["suspect"] == "" and days.take("a")["suspect"] == "", "b comes and goes since then"
+    assert days.doubt("") == "table a is missing"
+
+
+def test_what_is_usual_is_that_of_seven(depot: Depot) -> None:
+    days = Days(depot)
+    days.take("a", 1000)
+    for objects in (600, 600, 600, 600, 600, 600, 600):
+        days.take("ab", objects)
+    assert days.doubt("b", 299) == "it shrank from a median of 600 to 299 objects; table a is missing"
+    assert days.take("ab", 300)["suspect"] == ""
+    assert days.take("ab", 5000, max_growth_percent=0)["suspect"] == ""
+    assert days.doubt("ab", 5000) == "it grew from a median of 600 to 5000 objects"
+
+
+def test_damage_is_never_accepted_and_starts_nothing_anew(depot: Depot) -> None:
+    days = Days(depot)
+    days.take("ab")
+    with pytest.raises(Suspect, match="a page is torn"):
+        days.take("a", suspect="a page is torn", accept_anomaly=True)
+    assert depot.newest().state == "suspect" and days.doubt("a") == "table b is missing"
+    assert days.take("ab", accept_anomaly=True)["accepted"] == [], "nothing to accept"
 
 
 # --- when it breaks ----------------------------------------------------------------------------------------------------------------

@@ -38,7 +38,8 @@ def test_every_key_has_its_default() -> None:
         "orders": {
             "name": "orders", "source": SQLITE, "kind": "sqlite", "repository": REPOSITORY, "class": "", "keep": {"daily": 7}, "rpo": None, "rto": None,
             "fresh": None, "timeout": "4 h", "rpo_seconds": None, "rto_seconds": None, "fresh_seconds": None, "timeout_seconds": 14400.0, "min_objects": 1,
-            "max_shrink_percent": 50.0, "invariants": (), "scratch": None, "encryption": {}, "enabled": True,
+            "max_shrink_percent": 50.0, "max_growth_percent": 400.0, "set": "", "versions": {}, "revision": "", "images": None, "invariants": (), "scratch": None, "encryption": {}, "enabled": True,
+            "copies": [], "places": {}, "pairs": [],
         }
     }  # fmt: skip
 
@@ -176,6 +177,11 @@ def test_mistakes_in_a_list_name_the_variable(lists: Any) -> None:
         ({"class": "logs", "keep": {"classes": {"compliance": {"at_least": "3 y"}}}}, "classes are compliance"),
         ({"min_objects": "many"}, "min_objects"),
         ({"max_shrink_percent": "half"}, "max_shrink_percent"),
+        ({"max_growth_percent": -1}, "max_growth_percent"),
+        ({"set": ["trading"]}, "cannot be the name of a set"),
+        ({"set": "a/b"}, 'set: "a/b" cannot be the name of a set'),
+        ({"revision": 7}, "revision must be a query"),
+        ({"versions": "4f2a91c"}, "versions must be a mapping"),
         ({"scratch": {}}, "scratch"),
     ],
 )

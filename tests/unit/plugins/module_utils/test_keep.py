@@ -236,7 +236,7 @@ def test_an_unproven_one_older_than_the_newest_proven_one_has_a_place_of_its_own
     }
 
 
-@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("bad", ["failed", "empty"])
 def test_a_bad_one_takes_no_place_at_all(bad: str) -> None:
     policy = Policy.parse({"last": 1, "daily": 1, "minimum_restored": 1})
     shelf = [artifact("2026-11-18 06:00", **BAD[bad]), unproven("2026-11-18 05:00"), artifact(MORNING), artifact(NOON, **BAD[bad])]
@@ -248,22 +248,91 @@ def test_a_bad_one_takes_no_place_at_all(bad: str) -> None:
     assert any("does not count" in note for note in plan.notes)
 
 
+def test_a_suspect_one_takes_no_place_at_all_either() -> None:
+    policy = Policy.parse({"last": 2, "daily": 1, "minimum_restored": 1})
+    shelf = [artifact("2026-11-18 06:00", suspect=True), unproven("2026-11-18 05:00"), artifact(MORNING), artifact(NOON, suspect=True), unproven(EVENING)]
+    assert rules_of(plan_prune(shelf, policy, at(EVENING))) == {
+        EVENING: ["newer than the newest restored", "last 1 of 2", "daily 2026-11-19"],
+        NOON: ["newer than the newest restored"],
+        MORNING: ["newest restored 1 of 1", "last 2 of 2", "restored last 1 of 2", "restored daily 2026-11-19"],
+    }
+
+
+# --- quarantine --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"failed_proof": True}, {"size_bytes": 0}, {"started_removal": True}, {"holds": ("case-17",)}, {"proof": "", "restored_at": None}]
+)
+@pytest.mark.parametrize("policy", [{"last": 1, "minimum_restored": 1}, {"within": "1 d"}, {}])
+def test_while_the_newest_is_suspect_nothing_goes(policy: dict[str, Any], more: dict[str, Any]) -> None:
+    shelf = [artifact(OLD), artifact(BASE), artifact(OLD + ":30", started_removal=True), artifact(MORNING), artifact(NEW, suspect=True, **more)]
+    with pytest.raises(Refused, match=f"^{NEW}, the newest artifact, is suspect") as caught:
+        plan_prune(shelf, Policy.parse(policy), NOW)
+    assert caught.value.code == "quarantined" and "backup_accept_anomaly" in caught.value.hint
+
+
+@pytest.mark.parametrize("after", [artifact(NEW), unproven(NEW), artifact(NEW, failed_proof=True), unproven(NEW, size_bytes=0)])
+def test_it_ends_with_the_next_one_that_is_not_suspect(after: Candidate) -> None:
+    shelf = [artifact(OLD), artifact(MORNING), artifact("2026-11-19 06:30", suspect=True), after]
+    assert OLD in removed_by(plan_prune(shelf, Policy.parse({"last": 1, "minimum_restored": 1}), NOW))
+
+
+def test_what_has_no_manifest_neither_begins_nor_ends_it() -> None:
+    shelf = [artifact(OLD), artifact(MORNING), unproven(NEW, complete=False, suspect=True)]
+    policy = Policy.parse({"last": 1, "minimum_restored": 1})
+    assert removed_by(plan_prune(shelf, policy, NOW)) == {OLD}
+    with pytest.raises(Refused, match="is suspect"):
+        plan_prune([artifact(OLD), artifact(MORNING), artifact(EVENING, suspect=True), unproven(NEW, complete=False)], policy, NOW)
+
+
+# --- copies ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "action", "rules"),
+    [
+        ({"not_in": ("offsite",)}, "keep", ["not yet in offsite"]),
+        ({"not_in": ("offsite", "vault")}, "keep", ["not yet in offsite", "not yet in vault"]),
+        ({"not_in": ("offsite",), "failed_proof": True}, "keep", ["not yet in offsite"]),
+        ({"not_in": ("offsite",), "started_removal": True}, "keep", ["not yet in offsite"]),
+        ({"not_in": ("offsite",), "started_removal": True, "complete": False, "taken_at": 0.0}, "finish", []),
+        ({"not_in": ("offsite",), "complete": False, "taken_at": 0.0}, "leave", []),
+        ({"not_in": ()}, "remove", []),
+    ],
+)
+def test_what_a_copy_does_not_have_yet_stays(changes: dict[str, Any], action: str, rules: list[str]) -> None:
+    plan = plan_prune([artifact(OLD, **changes), artifact(NEW)], Policy.parse({"last": 1, "minimum_restored": 1}), NOW)
+    found = decision_of(plan, OLD)
+    assert (found.action, list(found.rules)) == (action, rules)
+    assert decision_of(plan, NEW).action == "keep"
+
+
+def test_what_it_needs_stays_as_well() -> None:
+    shelf = chain(not_in=("offsite",))
+    plan = plan_prune(shelf, Policy.parse({"last": 1, "minimum_restored": 1}), at("2026-11-04 12:00"))
+    assert removed_by(plan) == {"2026-10-01 00:00"}
+    assert rules_of(plan)["2026-11-02 00:00"] == ["needed by 2026-11-03 00:00"]
+
+
 @pytest.mark.parametrize("bad", ["", *BAD])
 def test_nothing_newer_than_the_newest_proven_one_goes(bad: str) -> None:
     """It may be all there is of the last days; which of them is good is not known yet."""
     shelf = [artifact(MORNING), *(unproven(f"2026-11-19 {hour}:00", **BAD.get(bad, {})) for hour in range(10, 20))]
+    shelf += [unproven("2026-11-19 19:59")] if bad == "suspect" else []  # else nothing would go anyway
     plan = plan_prune(shelf, Policy.parse({"last": 1}), at("2026-11-19 20:00"))
-    assert removed_by(plan) == set()
+    assert removed_by(plan) == set() and len(rules_of(plan)) == len(shelf)
 
 
 @pytest.mark.parametrize("bad", BAD)
 def test_bad_ones_are_not_counted_as_restored(bad: str) -> None:
     texts = [f"2026-11-{day:02} 02:15" for day in range(10, 20)]
     shelf = [artifact(text, **(BAD[bad] if number % 2 else {})) for number, text in enumerate(texts)]
-    plan = plan_prune(shelf, Policy.parse({"last": 1, "minimum_restored": 3}), at(EVENING))
+    last = [unproven(EVENING)] if bad == "suspect" else []  # else nothing would go anyway
+    plan = plan_prune([*shelf, *last], Policy.parse({"last": 1, "minimum_restored": 3}), at(EVENING))
     kept = {name for name, rules in rules_of(plan).items() if rules[0].startswith("newest restored")}
     assert kept == {texts[8], texts[6], texts[4]}
-    assert set(rules_of(plan)) == kept | {texts[9]}  # which is newer than the newest proven one
+    assert set(rules_of(plan)) == kept | {texts[9]} | {found.id for found in last}  # which are newer than the newest proven one
 
 
 def test_a_window_keeps_bad_ones_as_well() -> None:
@@ -414,7 +483,9 @@ def test_a_long_chain() -> None:
         (NOW, [unproven(NEW), unproven(OLD)], "no_recent_proof"),
         (NOW, [unproven(NEW), artifact(OLD)], "no_recent_proof"),
         (NOW, [artifact(NEW, failed_proof=True), artifact(OLD)], "no_recent_proof"),
-        (NOW, [artifact(NEW, suspect=True), artifact(OLD)], "no_recent_proof"),
+        (NOW, [artifact(NEW, suspect=True), artifact(OLD)], "quarantined"),
+        (NOW, [artifact(BASE, suspect=True), unproven(NEW)], "no_recent_proof"),
+        (at(NEW) + 60 * DAY, [artifact(NEW, suspect=True), artifact(OLD)], "clock_implausible"),
         (NOW, [artifact(NEW, size_bytes=0), artifact(OLD)], "no_recent_proof"),
         (NOW, [artifact(OLD, restored_at=NOW), unproven(NEW)], "no_recent_proof"),  # an old one restored once more proves nothing new
         (NOW, [unproven(OLD, complete=False, started_removal=True)], "no_recent_proof"),
@@ -632,7 +703,8 @@ def kept_for_their_own_sake(artifacts: Sequence[Candidate], policy: Policy, now:
         return {found.id for found in artifacts}
     shelf, proven = {found.id: found for found in artifacts}, proven_of(artifacts)
     newest_first = sorted((found for found in artifacts if found.complete), key=lambda found: (found.taken_at, found.id))[::-1]
-    kept = {found.id for found in artifacts if found.holds or found.pins} | {found.id for found in proven[: policy.minimum_restored]}
+    kept = {found.id for found in artifacts if found.holds or found.pins or (found.not_in and found.complete)}
+    kept |= {found.id for found in proven[: policy.minimum_restored]}
     kept |= counted([found for found in newest_first if sound(found, shelf)], policy) | counted(proven, policy)
     for found in artifacts:
         floor = policy.classes.get(found.retention_class)
@@ -655,6 +727,8 @@ def expected(artifacts: Sequence[Candidate], policy: Policy, now: float) -> dict
         instants = [instant for found in stamped for instant in (found.taken_at, found.restored_at) if instant is not None]
         if stamped and (max(instants) - now > policy.max_future or now - max(found.taken_at for found in stamped) > policy.plausible_gap):
             return "clock_implausible"
+        if stamped and max(stamped, key=lambda found: (found.taken_at, found.id)).suspect:
+            return "quarantined"
         if not proven_of(artifacts) or now - proven_of(artifacts)[0].taken_at > policy.stale_after:
             return "no_recent_proof"
     stay = {found.id for found in artifacts if not found.complete and not found.started_removal} | kept_for_their_own_sake(artifacts, policy, now)
@@ -676,7 +750,8 @@ STATES: list[dict[str, Any]] = [
     {"complete": False, "taken_at": 0.0},
     {"complete": False, "taken_at": 0.0, "started_removal": True},
 ]
-MARKS: list[dict[str, Any]] = [{}, {}, {}, {}, {"holds": ("case-17",)}, {"pins": ("run-3",)}, {"retention_class": "transactions"}, {"retention_class": "notes"}]
+MARKS: list[dict[str, Any]] = [{}, {}, {}, {}, {"holds": ("case-17",)}, {"pins": ("run-3",)}, {"retention_class": "transactions"}, {"retention_class": "notes"},
+                               {"not_in": ("offsite",)}]  # fmt: skip
 AGES = st.one_of(st.integers(0, 72).map(float), st.integers(0, 60).map(lambda day: 24.0 * day), st.floats(0, 24 * 1500, width=32))
 COUNT = st.sampled_from([0, 0, 0, 1, 2, 3, 5])
 POLICIES = st.builds(
@@ -711,6 +786,35 @@ def test_every_plan_is_the_one_that_a_slow_reading_gives(shelf: list[Candidate],
     except Refused as refused:
         plan = refused.code
     assert plan == expected(shelf, policy, at(NEW) + age * DAY)
+
+
+@settings(max_examples=250)
+@given(shelves(), POLICIES, st.sampled_from(STATES), st.floats(0, 8))
+def test_a_suspect_newest_stops_everything_and_the_next_one_lets_it_go_on(
+    shelf: list[Candidate], policy: Policy, state: dict[str, Any], age: float
+) -> None:  # fmt: skip
+    doubted = Candidate("98", at(NEW) + 60, 2**30, suspect=True)
+    later: Any = replace(Candidate("99", at(NEW) + 120, 2**31), **{**state, "suspect": False})
+    now = at(NEW) + 120 + age * DAY
+    with pytest.raises(Refused) as caught:
+        plan_prune([*shelf, doubted], policy, now)
+    assert caught.value.code == expected([*shelf, doubted], policy, now) == "quarantined"
+    before, after = expected(shelf, policy, now), expected([*shelf, doubted, later], policy, now)
+    if later.complete and isinstance(before, dict) and isinstance(after, dict):
+        plan = plan_prune([*shelf, doubted, later], policy, now)
+        assert actions_of(plan) == after and actions_of(plan)["99"] == "keep"
+
+
+@settings(max_examples=250)
+@given(shelves(), POLICIES, st.sets(st.integers(0, 16)), st.sets(st.integers(0, 16)))
+def test_the_less_a_copy_has_the_more_stays(shelf: list[Candidate], policy: Policy, few: set[int], more: set[int]) -> None:
+    """Whatever is missing in a copy stays as it is, and nothing else goes for that."""
+    def lacking(numbers: set[int]) -> list[Candidate]:
+        return [replace(found, not_in=("offsite",) if int(found.id) in numbers else ()) for found in shelf]
+
+    before, after = (plan_prune(lacking(numbers), policy, NOW) for numbers in (few, few | more))
+    assert removed_by(after) <= removed_by(before)
+    assert not {found.id for found in lacking(few | more) if found.complete and found.not_in} & removed_by(after)
 
 
 @settings(max_examples=250)

@@ -22,6 +22,7 @@ PICKS = st.integers(0, 1000)
 KINDS = st.sampled_from(["restored", "restored", "restored", "", "", "suspect", "empty", "broken", "notes", "transactions"])
 NIGHTS = st.lists(KINDS, min_size=3, max_size=9)
 MANY = 40  # more would only be slow
+FIRST = Candidate("0000", 0.0, 10)
 AHEAD, BEHIND = 60 * DAY, -3650 * DAY
 
 
@@ -100,6 +101,12 @@ class Backups(RuleBasedStateMachine):
         if found is not None:
             self.change(found, holds=("case-17",) if hold else (), pins=("run-3",) if pin else ())
 
+    @rule(picks=st.lists(PICKS, max_size=4), copied=st.booleans())
+    def copy(self, picks: list[int], copied: bool) -> None:
+        """A copy off site gets everything, or lost some of it."""
+        for found in [self.pick(pick) for pick in picks] if not copied else [*self.shelf.values()]:
+            self.change(found, **({} if found is None else {"not_in": () if copied else ("offsite",)}))
+
     @rule(hours=st.sampled_from([1, 6, 24, 24, 24 * 7]))
     def wait(self, hours: int) -> None:
         self.truth += hours * HOUR
@@ -133,7 +140,8 @@ class Backups(RuleBasedStateMachine):
         before, newest = dict(self.shelf), proven_of(self.shelf.values())[:1]
         self.shelf = {found.id: found for found in carried_out(list(before.values()), plan, steps)}
         assert [self.shelf[found.id].restored_at for found in newest] == [found.restored_at for found in newest]
-        assert {name for name, found in before.items() if found.holds or found.pins} <= set(self.shelf)
+        assert {name for name, found in before.items() if found.holds or found.pins or (found.complete and found.not_in)} <= set(self.shelf)
+        assert not max((found for found in before.values() if found.complete), key=lambda found: (found.taken_at, found.id), default=FIRST).suspect
         again = self.plan()
         assert again is not None and removed_by(again) == removed_by(plan) & set(self.shelf)
 

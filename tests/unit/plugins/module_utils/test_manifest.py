@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup_types import Identity, Inventory
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.catalog import Artifact
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import RunbookError, VerifyFailed
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.inventory import differences, shrinkage
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.inventory import Bounds, anomalies, differences
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.manifest import canonical, digest_of, read_manifest, read_proof
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.prune import candidate
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.prune import candidates
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.restore import Wish, describe, plan_restore
 
 ID = "20261120T021500Z-7f3a9c1e"
@@ -122,9 +122,10 @@ def test_whatever_was_edited_nothing_breaks_in_another_way(place: tuple[Any, ...
         return
     artifact = Artifact(ID, "p/", {PART["name"]: 100}, manifest, "e" * 64)
     artifact.summary()
-    candidate(artifact)
+    candidates([artifact])
     differences(manifest["inventory"], Inventory({}, {}))
-    assert isinstance(shrinkage(MANIFEST, manifest, 50.0) + shrinkage(manifest, MANIFEST, 50.0), str)
+    told = anomalies([MANIFEST], manifest, True, Bounds()) + anomalies([manifest, MANIFEST], MANIFEST, True, Bounds())
+    assert all(isinstance(reason, str) for reason in told)
     try:
         plan = plan_restore(artifact, Identity("/data/orders.db", system_id="1"), Wish("db1"))
     except RunbookError:

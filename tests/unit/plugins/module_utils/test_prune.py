@@ -5,17 +5,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.catalog import Artifact, new_id, note_name
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import RunbookError
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.keep import plan_prune
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.keep import Quarantined, plan_prune
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.keep_rules import Policy
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.proof import prove, prove_readable
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.prune import ABANDONED_SECONDS, TooMuch, candidate, carry_out, check_amount, steps_of
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.prune import (
+    ABANDONED_SECONDS,
+    Removal,
+    TooMuch,
+    candidates,
+    carry_out,
+    check_amount,
+    copied_until,
+    steps_of,
+)
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import rfc3339
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.transfer import Corrupt
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._directory import Directory
 from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.test_backup import NOON, PLACE, Depot, MemorySource
@@ -64,7 +76,7 @@ def note(depot: Depot, artifact: Artifact, role: str, rest: str = "") -> None:
 
 def steps(depot: Depot, policy: Policy = ONE) -> list[dict[str, Any]]:
     artifacts = depot.artifacts()
-    return steps_of(plan_prune([candidate(artifact) for artifact in artifacts], policy, depot.now), artifacts, depot.now)
+    return steps_of(plan_prune(candidates(artifacts), policy, depot.now), artifacts, depot.now)
 
 
 def actions(depot: Depot, policy: Policy = ONE) -> list[tuple[str, str]]:
@@ -72,7 +84,7 @@ def actions(depot: Depot, policy: Policy = ONE) -> list[tuple[str, str]]:
 
 
 def prune(depot: Depot, repository: Any = None, policy: Policy = ONE) -> list[dict[str, Any]]:
-    return list(carry_out(steps(depot, policy), depot.artifacts(), repository or depot.repository, "run-9"))
+    return list(carry_out(steps(depot, policy), depot.artifacts(), Removal(repository or depot.repository, "run-9")))
 
 
 def assert_true(depot: Depot) -> None:
@@ -92,11 +104,11 @@ def test_what_retention_knows_of_an_artifact(depot: Depot) -> None:
     prove(artifact, "readable", depot.bench(), dict)
     note(depot, artifact, "hold", "case-17")
     note(depot, artifact, "pin", "run-3")
-    found = candidate(depot.newest())
+    found = candidates(depot.artifacts())[-1]
     assert (found.id, found.taken_at, found.complete, found.proof, found.restored_at) == (artifact.id, depot.now, True, "readable", None)
     assert (found.holds, found.pins, found.retention_class, found.started_removal) == (("case-17",), ("run-3",), "compliance", False)
     assert found.size_bytes == sum(depot.newest().stored.values()) and not found.failed_proof and not found.suspect
-    assert candidate(depot.artifacts()[0]).restored_at == NOON
+    assert candidates(depot.artifacts())[0].restored_at == NOON
 
 
 def failed(depot: Depot, artifact: Artifact) -> None:
@@ -119,7 +131,7 @@ def failed(depot: Depot, artifact: Artifact) -> None:
 )
 def test_what_is_wrong_with_it(change: Any, figures: dict[str, Any], depot: Depot) -> None:
     change(depot, depot.newest())
-    found = candidate(depot.newest())
+    found = candidates(depot.artifacts())[-1]
     assert {name: getattr(found, name) for name in figures} == figures
 
 
@@ -128,13 +140,13 @@ def test_what_is_damaged_counts_for_nothing_also_with_a_tombstone(depot: Depot) 
     depot.repository.delete(f"{PLACE.prefix}{newest.id}.data.sqlite.zst")
     assert actions(depot) == [("remove", depot.artifacts()[0].id)], "the one before it is the newest good one"
     note(depot, newest, "removed")
-    assert candidate(depot.newest()).failed_proof
+    assert candidates(depot.artifacts())[-1].failed_proof
     assert ("remove", depot.artifacts()[1].id) not in actions(depot)
 
 
 def test_a_suspect_one(depot: Depot) -> None:
     depot.suspect(MemorySource(suspect="a page is torn", taken_at=depot.now))
-    assert candidate(depot.newest()).suspect
+    assert candidates(depot.artifacts())[-1].suspect
 
 
 # --- the order ---------------------------------------------------------------------------------------------------------------------
@@ -175,7 +187,7 @@ def test_an_interrupted_removal_is_finished_by_the_next(at: int, after: bool, de
     broken: Any = Breaking(depot.repository.path, at, after)
     done: list[dict[str, Any]] = []
     with pytest.raises(RunbookError, match="the power failed"):
-        for step in carry_out(steps(depot), depot.artifacts(), broken, "run-9"):
+        for step in carry_out(steps(depot), depot.artifacts(), Removal(broken, "run-9")):
             done.append(step)
     assert len(done) == (at == 6) + (at > 6) and len(broken.changes) == at + after, "each is told when it is done, and no sooner"
     assert_true(depot)
@@ -221,10 +233,10 @@ def test_what_is_held_or_pinned_stays(role: str, depot: Depot) -> None:
 def test_steps_that_were_planned_before_are_carried_out_for_these_artifacts_alone(depot: Depot) -> None:
     planned, artifacts = steps(depot), depot.artifacts()
     depot.take(MemorySource(taken_at=depot.now))
-    list(carry_out(planned, artifacts, depot.repository, "run-9"))
+    list(carry_out(planned, artifacts, Removal(depot.repository, "run-9")))
     assert len(depot.artifacts()) == 2
     with pytest.raises(KeyError):
-        list(carry_out([{"action": "remove", "name": "another", "reason": ""}], artifacts, depot.repository, "run-9"))
+        list(carry_out([{"action": "remove", "name": "another", "reason": ""}], artifacts, Removal(depot.repository, "run-9")))
 
 
 # --- what an interrupted backup left -----------------------------------------------------------------------------------------------
@@ -304,3 +316,143 @@ def test_nothing_of_nothing_is_not_too_much(depot: Depot) -> None:
     check_amount([], depot.artifacts(), 0.0)
     half = Artifact(new_id(NOON, bytes(4)), PLACE.prefix, removing=True)
     check_amount([{"action": "remove", "name": half.id}], [half, *depot.artifacts()], 0.0)
+
+
+# --- chains of an engine of its own ------------------------------------------------------------------------------------------------
+
+
+class Engine:
+    """Keeps the data of artifacts by their labels, and refuses to break a chain, as pgBackRest does not."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot, self.has, self.asked = depot, dict[str, tuple[str, ...]](), list[tuple[str, list[str]]]()
+
+    def forget(self, manifest: Mapping[str, Any]) -> None:
+        label = manifest["label"]
+        files = sorted(name.split("/")[-1].partition(".")[2] for name in self._depot.files() if manifest["id"] in name and ".proof." not in name)
+        self.asked.append((label, files))
+        assert not [other for other, needs in self.has.items() if label in needs], f"{label} is needed"
+        self.has.pop(label, None)
+
+
+CHAIN = {"full1": (), "diff1": ("full1",), "incr1": ("diff1", "full1"), "full2": (), "incr2": ("full2",)}
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Depot:
+    """Of two full backups with what rests on them; all are proven."""
+    made = Depot(tmp_path / "chain")
+    for label, needs in CHAIN.items():
+        made.take(MemorySource(taken_at=made.now, label=label, needs=[*needs, "made outside"] if label == "incr1" else needs))
+        prove(made.newest(), "restored", made.bench(), dict)
+        made.now += DAY
+    return made
+
+
+def engine_of(depot: Depot) -> Engine:
+    engine = Engine(depot)
+    engine.has = {manifest["label"]: tuple(manifest["needs"]) for manifest in (artifact.manifest for artifact in depot.artifacts()) if manifest}
+    return engine
+
+
+def labels(depot: Depot) -> list[str]:
+    return [artifact.manifest["label"] for artifact in depot.artifacts() if artifact.manifest]
+
+
+def test_needs_are_told_by_label_and_those_made_outside_are_not_ours(chain: Depot) -> None:
+    names = {manifest["label"]: artifact.id for artifact in chain.artifacts() for manifest in [artifact.manifest] if manifest}
+    assert [found.needs for found in candidates(chain.artifacts())] == [tuple(names[need] for need in needs) for needs in CHAIN.values()]
+
+
+def test_artifacts_without_a_label_need_nothing(depot: Depot) -> None:
+    assert [found.needs for found in candidates(depot.artifacts())] == [(), (), ()]
+
+
+@pytest.mark.parametrize(
+    ("last", "left"),
+    [(1, ["full2", "incr2"]), (2, ["full2", "incr2"]), (3, ["full1", "diff1", "incr1", "full2", "incr2"])],
+)
+def test_a_chain_is_never_broken_and_dependents_go_first(last: int, left: list[str], chain: Depot) -> None:
+    engine = engine_of(chain)
+    list(carry_out(steps(chain, Policy(last=last, minimum_restored=1)), chain.artifacts(), Removal(chain.repository, "run-9", engine.forget)))
+    assert labels(chain) == left == list(engine.has)
+    assert [label for label, _files in engine.asked] == [label for label in ("incr1", "diff1", "full1") if label not in left]
+
+
+def test_the_engine_forgets_after_the_tombstone_and_before_the_manifest_goes(chain: Depot) -> None:
+    engine = engine_of(chain)
+    list(carry_out(steps(chain), chain.artifacts(), Removal(chain.repository, "run-9", engine.forget)))
+    assert engine.asked and all(files == ["data.sqlite.zst", "manifest.json", "removed.json"] for _label, files in engine.asked)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(16))
+def test_an_interrupted_removal_of_a_chain_asks_the_engine_again(at: int, after: bool, chain: Depot) -> None:
+    engine = engine_of(chain)
+    removal = Removal(Breaking(chain.repository.path, at, after), "run-9", engine.forget)
+    broke = False
+    try:
+        list(carry_out(steps(chain), chain.artifacts(), removal))
+    except RunbookError:
+        broke = True
+    assert broke == (at < 15)
+    for artifact in chain.artifacts():
+        if artifact.state == "good" and artifact.manifest:
+            assert {artifact.manifest["label"], *artifact.manifest["needs"]} - {"made outside"} <= set(engine.has), "what looks good can be restored"
+    list(carry_out(steps(chain), chain.artifacts(), Removal(chain.repository, "run-9", engine.forget)))
+    assert labels(chain) == ["full2", "incr2"] == list(engine.has)
+
+
+def test_what_an_engine_may_have_forgotten_is_not_brought_back_by_a_hold(chain: Depot) -> None:
+    def fails(manifest: Mapping[str, Any]) -> None:
+        engine.forget(manifest)
+        raise RunbookError("the power failed")
+
+    engine, gone = engine_of(chain), chain.artifacts()[2]
+    with pytest.raises(RunbookError):
+        list(carry_out(steps(chain), chain.artifacts(), Removal(chain.repository, "run-9", fails)))
+    note(chain, gone, "hold", "case-17")
+    assert "incr1" not in engine.has and gone.id not in [name for _action, name in actions(chain)]
+    assert [artifact.state for artifact in chain.artifacts() if artifact.id == gone.id] == ["removing"]
+
+
+# --- copies ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_up_to_when_a_copy_has_the_data(depot: Depot, tmp_path: Path) -> None:
+    """The newest one there that is good and the same as ours; nothing that is doubted, damaged, from the future, or begun to be removed."""
+    artifacts = depot.artifacts()
+    old, middle, new = artifacts
+
+    def until(*copy: Artifact) -> float:
+        return copied_until(copy, artifacts, depot.now)
+
+    assert until() == -math.inf
+    assert until(*artifacts) == new.taken_at and until(old, middle) == middle.taken_at
+    assert until(old, replace(middle, manifest_sha256="0" * 64)) == old.taken_at
+    assert until(old, replace(middle, problem="its data is missing")) == until(old, replace(middle, removing=True)) == old.taken_at
+    assert until(old, replace(middle, manifest={**(middle.manifest or {}), "suspect": "torn"})) == old.taken_at
+    foreign = replace(new, id=new_id(depot.now, b"abcd"), manifest_sha256="1" * 64, manifest={**(new.manifest or {}), "taken_at": rfc3339(depot.now)})
+    assert until(old, foreign) == depot.now, "what we lost and the copy still has"
+    assert until(old, replace(foreign, manifest={**(new.manifest or {}), "taken_at": rfc3339(depot.now + DAY)})) == old.taken_at
+
+
+def test_what_a_copy_lacks_is_said_of_each(depot: Depot) -> None:
+    artifacts = depot.artifacts()
+    name = new_id(depot.now, bytes(4))
+    depot.repository.create(f"{PLACE.prefix}{name}.data.sqlite.zst", b"half")
+    found = candidates(depot.artifacts(), {"offsite": artifacts[1].taken_at, "vault": artifacts[0].taken_at, "empty": -math.inf})
+    assert [one.not_in for one in found] == [("empty",), ("vault", "empty"), ("offsite", "vault", "empty"), ("offsite", "vault", "empty")]
+    assert [one.not_in for one in candidates(artifacts)] == [(), (), ()]
+
+
+# --- quarantine --------------------------------------------------------------------------------------------------------------------
+
+
+def test_beside_a_suspect_newest_nothing_goes(depot: Depot) -> None:
+    depot.suspect(MemorySource(suspect="a page is torn", taken_at=depot.now))
+    with pytest.raises(Quarantined):
+        steps(depot)
+    depot.now += 60
+    depot.take(MemorySource(taken_at=depot.now))
+    assert [action for action, _name in actions(depot)] == ["remove", "remove"]

@@ -82,7 +82,7 @@ def everything() -> list[Command]:
     made += [("SET", "s:again", "abc" * 9000), ("SETRANGE", "s:hole", 100000, "x"), ("SET", b"\x00\xff\r\n", b"\x00")]
     made += [("PEXPIREAT", "s:1", LATER), ("PEXPIREAT", "l:mixed", LATER + 1)]
     for size in (1, 5, 200, 3000):
-        some = [f"member {source.getrandbits(60)}" for _ in range(size)]
+        some = [f"member {source.getrandbits(60)}" for _number in range(size)]
         made += [("RPUSH", f"l:{size}", *some), ("SADD", f"t:{size}", *some),
                  ("SADD", f"i:{size}", *[source.getrandbits(at % 3 * 20 + 10) for at in range(size)]),
                  ("HSET", f"h:{size}", *[part for name in some for part in (name, source.randbytes(9))]),
@@ -159,7 +159,7 @@ def told_stream(about: dict[bytes, Any]) -> bytes:
         pending = b"".join(raw_id(name) + struct.pack("<Q", when) + length(count) for name, _consumer, when, count in group[b"pending"])
         consumers = b""
         for consumer in map(dict, map(pairs, group[b"consumers"])):
-            consumers += text(consumer[b"name"]) + bytes(8) + length(len(consumer[b"pending"])) + b"".join(raw_id(name) for name, *_ in consumer[b"pending"])
+            consumers += text(consumer[b"name"]) + bytes(8) + length(len(consumer[b"pending"])) + b"".join(raw_id(name) for name, *rest in consumer[b"pending"])
         seen = b"".join(length(int(part)) for part in group[b"last-delivered-id"].split(b"-"))
         groups += text(group[b"name"]) + seen + length(len(group[b"pending"])) + pending + length(len(group[b"consumers"])) + consumers
     return length(len(about[b"entries"])) + nodes + length(len(about[b"entries"])) + last + length(len(about[b"groups"])) + groups
@@ -244,7 +244,7 @@ def test_cuts_and_damage_of_a_real_file(server: Server) -> None:
     server.ask("SAVE")
     whole = server.rdb.read_bytes()
     source = random.Random(2)
-    for _ in range(20):
+    for _number in range(20):
         broken = bytearray(whole)
         broken[source.randrange(len(whole))] ^= 1 << source.randrange(8)
         for data in (bytes(broken), whole[: source.randrange(len(whole))], whole + bytes(1)):
@@ -273,7 +273,7 @@ COMMANDS = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(commands=st.lists(COMMANDS, max_size=60))
 def test_a_copy_of_other_encodings_has_the_same_digest(server: Server, other: Server, commands: list[Command]) -> None:
     configure(server, TOGETHER)

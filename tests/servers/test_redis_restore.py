@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,22 +25,23 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe impor
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _redis_swap, _tree_rename
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._child_process import Stalled
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._redis_client import Denied
-from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._redis_scratch import ServerTooOld, check_format, number_or_text
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._redis_scratch import ServerTooOld
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.redis_restore import Target
 from ansible_collections.tradeops.runbook.tests.support.children import forked, status_of
 from ansible_collections.tradeops.runbook.tests.support.redis import Server, Wrong, program
+from ansible_collections.tradeops.runbook.tests.support.redis_site import Unit, alive, backed_up, context, stream_of, way_to
 from ansible_collections.tradeops.runbook.tests.support.waiting import until
-from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.drivers.redis_site import Unit, alive, backed_up, context, stream_of, way_to
 
 pytestmark = pytest.mark.skipif(not program(), reason="redis-server is not installed")
 
 HALT = "trading:halt"
+EVERYTHING = os.environ.get("SWEEP") == "all"  # as in tests/faults
 
 
 @pytest.fixture(params=["no", "yes"], ids=["rdb", "aof"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Old data in it: ``n`` is ``old``."""
-    with Server({"appendonly": request.param}) as server:
+    with Server({"appendonly": request.param, "save": "3600 1"}) as server:  # so that it saves when it is stopped, too
         server.ask_all([("SET", "n", "old"), ("SET", "junk", "1"), *(("SET", f"k{number}", number) for number in range(50))])
         yield server
         Unit(server).stop(Deadline(60, time.monotonic))
@@ -188,26 +188,6 @@ def test_what_cannot_be_loaded_is_refused_and_the_service_untouched(server: Serv
     assert sorted(path.name for path in server.data.iterdir()) == before
 
 
-@pytest.mark.parametrize(
-    ("rdb", "redis", "fits"),
-    [(9, "6.2.14", True), (10, "6.2.14", False), (10, "7.0.15", True), (11, "7.0.15", False), (12, "7.4.1", True), (13, "8.2.0", True)],
-)
-def test_which_server_reads_which_format(rdb: int, redis: str, fits: bool) -> None:
-    if fits:
-        check_format(rdb, redis)
-    else:
-        with pytest.raises(ServerTooOld):
-            check_format(rdb, redis)
-
-
-@pytest.mark.parametrize(
-    ("answer", "value"),
-    [(b"12", 12), (b"-1.5", -1.5), (b"1e5", "1e5"), (b"nan", "nan"), (b"9" * 30, "9" * 30), (None, None), ([b"1", b"x"], [1, "x"])],
-)
-def test_text_that_is_a_number(answer: Any, value: Any) -> None:
-    assert number_or_text(answer) == value
-
-
 def test_keys_that_stay_are_there_whenever_a_client_is_let_in(server: Server, artifact: bytes) -> None:
     server.ask_all([("SET", HALT, "1"), ("HSET", "gate", "by", "ops"), ("PEXPIRE", "gate", "600000")])
     target, _unit = staged(server, artifact, keep_keys=[HALT, "gate", "never"])
@@ -292,6 +272,7 @@ POINTS = [
     "before stop", "after stop", "put 0 begins", "exchange 0 begins", "exchange 0 done", "put 0 done", "put 1 begins", "exchange 1 begins", "exchange 1 done",
     "put 1 done", "before start", "after start",
 ]  # fmt: skip
+SOME = POINTS if EVERYTHING else ["after stop", "exchange 0 done", "before start"]
 
 
 def _deadly(at: str) -> None:
@@ -327,7 +308,7 @@ def _killed_undo(server: Server, at: str) -> None:
     Target(way_to(server), context(), Killed(server, at)).undo({})
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", SOME)
 def test_taking_back_that_is_killed_at_any_point_is_finished_by_the_next_one(server: Server, artifact: bytes, point: str) -> None:
     if " 1 " in point and server.options["appendonly"] == "no":
         return  # there is one file alone
@@ -339,7 +320,7 @@ def test_taking_back_that_is_killed_at_any_point_is_finished_by_the_next_one(ser
         assert state(server) == OLD
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", SOME)
 @pytest.mark.parametrize("started_first", [False, True], ids=["stopped", "started meanwhile"])
 def test_killed_at_any_point_the_data_is_old_or_new_and_is_taken_back(server: Server, artifact: bytes, point: str, started_first: bool) -> None:
     if " 1 " in point and server.options["appendonly"] == "no":
@@ -399,11 +380,25 @@ def test_a_server_that_would_start_otherwise_than_it_runs_is_refused(now: str, a
             Target(way_to(server), context(), Unit(server)).identity()
 
 
+@pytest.mark.parametrize("now", ["yes", "no"])
+def test_also_where_an_included_file_says_so(now: str, tmp_path: Path, artifact: bytes) -> None:
+    other = "no" if now == "yes" else "yes"
+    (tmp_path / "1.conf").write_text(f"appendonly {now}\n")
+    (tmp_path / "2.conf").write_text(f"# by hand\nappendonly {other}\n")
+    with Server({"appendonly": now, "include": f"{tmp_path}/*.conf"}) as server:
+        server.ask("CONFIG", "SET", "appendonly", now)  # it runs otherwise than the last file says
+        until(lambda: b"aof_rewrite_in_progress:0" in server.ask("INFO", "persistence"))
+        if now == "no":
+            shutil.rmtree(server.data / "appendonlydir")
+        with pytest.raises(Refused, match="configuration file says otherwise"):
+            Target(way_to(server), context(), Unit(server)).identity()
+        (tmp_path / "2.conf").unlink()
+        assert Target(way_to(server), context(), Unit(server)).identity().exists
+
+
 def test_what_cannot_be_restored_into(plain: Server, artifact: bytes) -> None:
     with pytest.raises(Refused, match="stops and starts"):
         Target(way_to(plain), context()).identity()
-    with pytest.raises(Refused, match="container"):
-        Target(way_to(plain, container="db"), context(), Unit(plain)).identity()
     with Server({"databases": "2"}) as small:
         with pytest.raises(Refused, match="database 3"):
             staged(small, artifact)
@@ -419,28 +414,3 @@ def test_a_user_with_too_few_rights_is_told_which(plain: Server, artifact: bytes
         target.swap()
     target.discard()
     assert "+client|pause" in caught.value.hint and unit.calls == []
-
-
-def test_the_recipe_that_copies_the_file_back_loses_to_the_append_only_file(artifact: bytes) -> None:
-    with Server({"appendonly": "yes"}) as server:
-        server.ask("SET", "junk", "1")
-        server.stop()
-        server.rdb.write_bytes(artifact)
-        server.start()
-        assert (server.ask("GET", "n"), server.ask("EXISTS", "junk")) == (None, 1)
-        target, _unit = staged(server, artifact)
-        target.swap()
-        assert (server.ask("GET", "n"), server.ask("EXISTS", "junk")) == (b"new", 0)
-
-
-@pytest.mark.skipif(not shutil.which("redis-cli"), reason="redis-cli is not installed")
-def test_the_recipe_that_flushes_and_then_writes_over_its_backup(server: Server) -> None:
-    data, taken = backed_up(way_to(server))
-    copy = server.folder / "backup.rdb"
-    copy.write_bytes(data)
-    server.ask("FLUSHALL")
-    subprocess.run(["redis-cli", "-s", str(server.socket), "--rdb", str(copy)], check=True, timeout=60, capture_output=True)
-    assert (server.ask("DBSIZE"), copy.read_bytes() != data) == (0, True)
-    target, _unit = staged(server, data)
-    target.swap()
-    assert state(server) == OLD and server.ask("DBSIZE") == taken.inventory.totals["objects"]
