@@ -13,7 +13,7 @@ from ansible_collections.tradeops.runbook.plugins.doc_fragments.s3 import Module
 class ModuleDocFragment:
     """Whose backups (base), what (SOURCE), for whose eyes (ENCRYPTION), up to when (UNTIL), what ran then (VERSIONS), and the file of progress (COPY)."""
 
-    DOCUMENTATION = (
+    DOCUMENTATION: str = (
         r"""
 options:
   name:

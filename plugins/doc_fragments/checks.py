@@ -13,7 +13,7 @@ from ansible_collections.tradeops.runbook.plugins.doc_fragments.s3 import Module
 class ModuleDocFragment:
     """One block per kind of check, under the key that names the kind."""
 
-    DOCUMENTATION = (
+    DOCUMENTATION: str = (
         r"""
 options:
   connections:

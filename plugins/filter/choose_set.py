@@ -24,7 +24,6 @@ def choose_set(results: Sequence[Mapping[str, Any]], wanted: str = "latest_resto
         raise AnsibleFilterError(f"choose_set needs the results of a loop of backup_info over names of sources: {error!r}") from error
 
 
-
 class FilterModule:
     """Registers the filter."""
 

@@ -21,7 +21,6 @@ def end_restores(done: Sequence[Mapping[str, Any]], back: Sequence[Mapping[str, 
         raise AnsibleFilterError(f"end_restores needs the results of loops of restore over names of sources: {error!r}") from error
 
 
-
 class FilterModule:
     """Registers the filter."""
 

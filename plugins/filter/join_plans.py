@@ -21,7 +21,6 @@ def join_plans(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         raise AnsibleFilterError(f"join_plans needs the results of a loop of restore in check mode: {error!r}") from error
 
 
-
 class FilterModule:
     """Registers the filter."""
 

@@ -105,8 +105,11 @@ class Ours:
         self.params: dict[str, Any] = {
             "run_id": "bench", "name": "bench", "system": "bench", "environment": "bench", "source": source,
             "repository": {"directory": {"path": str(self.store)}},
-            "retention_class": "", "fresh_seconds": 0, "min_objects": 1, "max_shrink_percent": 100, "compression_level": 1, "encryption": None, "progress_file": None,
-            "timeout_seconds": 3600.0, "scratch": None, "select": "latest", "level": "restored", "invariants": [],
+            "retention_class": "", "fresh_seconds": 0, "min_objects": 1, "max_shrink_percent": 100, "compression_level": 1, "encryption": None,
+            "progress_file": None,
+            "timeout_seconds": 3600.0, "scratch": None, "select": "latest", "level": "restored", "invariants": [], "until": None,
+            "max_growth_percent": 0, "accept_anomaly": False,
+            "versions": {}, "revision": "", "images": None,
         }  # fmt: skip
 
     def call(self, name: str) -> None:

@@ -214,6 +214,27 @@ def test_a_copy_that_was_damaged_there_is_named(folders: Copied) -> None:
         folders.copy()
 
 
+def test_one_that_was_damaged_there_keeps_no_other_from_being_copied(folders: Copied) -> None:
+    folders.take(3 * HOUR)
+    bad = folders.take(2 * HOUR)
+    folders.copy(select="all")
+    [path] = folders.folder.rglob(f"{bad}.data.*")
+    path.write_bytes(b"short")
+    new = folders.take(HOUR)
+    done = folders.copy(select="all")
+    assert (done["outcome"], done["code"], [step["name"] for step in done["performed"]]) == ("partial", "not_the_same", [new]) and bad in done["msg"]
+
+
+def test_after_an_outage_everything_since_goes_there(folders: Copied) -> None:
+    """Even what both had was pruned here meanwhile."""
+    common = folders.take(9 * HOUR, proven=False)
+    folders.copy()
+    later = [folders.take(age * HOUR, proven=False) for age in (3, 2, 1)]
+    for path in folders.site.store.rglob(f"{common}.*"):
+        path.unlink()
+    assert [step["name"] for step in folders.copy()["performed"]] == later
+
+
 def test_what_is_newer_there_and_not_ours_is_told(folders: Copied) -> None:
     folders.take(2 * HOUR)
     foreign = folders.take(HOUR)

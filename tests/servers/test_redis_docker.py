@@ -157,6 +157,13 @@ def test_stopped_it_stays_stopped_whatever_its_restart_policy(server: Server, ar
     assert server.state() == OLD
 
 
+def test_a_stop_is_waited_for_also_when_the_time_is_over(server: Server) -> None:
+    unit = ContainerUnit(server.name)
+    assert unit.pid(context().deadline) is None
+    unit.stop(context(seconds=0.0).deadline)
+    assert inspected(server.name, ".State.Running") == "false" and unit.pid(context().deadline) == 0
+
+
 def test_keys_that_stay(server: Server, artifact: bytes) -> None:
     server.ask("SET", "trading:halt", "1")
     staged(server, artifact, keep_keys=["trading:halt"]).swap()
@@ -278,7 +285,7 @@ class ContainerSite(Site):
         self.server.ask("SET", "n", secrets.token_hex(4))
 
     def leftovers(self) -> list[str]:
-        return [*others(), *(path.name for path in self.server.folder.iterdir() if path.name.startswith((".restore-", ".verify-")))]
+        return [*others(), *(path.name for path in self.server.folder.iterdir() if path.name.startswith((".restore-", ".tradeops-redis-verify-")))]
 
 
 def test_backup_verify_restore_and_undo_as_the_modules_do_them(tmp_path: Path, server: Server) -> None:

@@ -19,11 +19,12 @@ from typing import Any
 import pytest
 
 pytest.importorskip("redis", reason="the Python library redis is not installed")
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, Refused, RunbookError, VerifyFailed
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import Busy, InvalidInput, Refused, RunbookError, VerifyFailed
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.inventory import differences
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Deadline
-from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _redis_swap, _tree_rename
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _redis_client, _redis_swap, _tree_rename
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._child_process import Stalled
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._pg_errors import AuthFailed
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._redis_client import Denied
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._redis_scratch import ServerTooOld
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.redis_restore import Target
@@ -352,7 +353,7 @@ def test_a_scratch_server_dies_with_who_started_it_and_leaves_nothing_for_long(a
     status_of(forked(work))
     pid = int((tmp_path / "pid").read_text())
     until(lambda: not alive(pid))
-    assert (tmp_path / ".verify-killed").exists()
+    assert (tmp_path / ".tradeops-redis-verify-killed").exists()
     target = Target({"scratch_dir": str(tmp_path)}, context(scratch=True))
     target.stage(stream_of(artifact), {})
     target.discard()
@@ -414,3 +415,109 @@ def test_a_user_with_too_few_rights_is_told_which(plain: Server, artifact: bytes
         target.swap()
     target.discard()
     assert "+client|pause" in caught.value.hint and unit.calls == []
+
+
+@pytest.mark.parametrize("kind", [_tree_rename.TargetChanged, Busy])
+def test_what_breaks_once_the_server_was_stopped_is_never_taken_for_a_refusal(
+    plain: Server, artifact: bytes, kind: type[RunbookError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_given: Any) -> None:
+        raise kind("no", "why")
+
+    target, unit = staged(plain, artifact)
+    monkeypatch.setattr(_redis_swap, "put", fail)
+    with pytest.raises(VerifyFailed, match="^no$") as caught:
+        target.swap()
+    assert (caught.value.hint, unit.calls) == ("why", ["stop"])
+    target.undo({})
+    assert unit.calls[-1] == "start" and plain.ask("PING") == b"PONG"
+    target.discard()
+
+
+def test_a_service_that_does_not_run_the_server_that_answers_is_refused(plain: Server, artifact: bytes) -> None:
+    unit = Unit(plain)
+    for wrong in (0, 1):
+        unit.pid = lambda deadline, wrong=wrong: wrong  # type: ignore[misc]
+        with pytest.raises(Refused, match="does not run redis on"):
+            Target(way_to(plain), context(), unit).identity()
+    target, unit = staged(plain, artifact)
+    unit.pid = lambda deadline: 0  # type: ignore[method-assign]
+    with pytest.raises(Refused, match="does not run redis on"):
+        target.swap()
+    target.discard()
+    assert unit.calls == []
+
+
+def test_a_server_that_answers_after_its_stop_keeps_its_files(server: Server, artifact: bytes) -> None:
+    """Also when something else has started it again."""
+    target, unit = staged(server, artifact)
+    before, unit.stop = server.pid, lambda deadline: None  # type: ignore[method-assign]
+    with pytest.raises(VerifyFailed, match="still answers"):
+        target.swap()
+    target.undo({})
+    target.discard()
+    assert (server.pid, state(server), list(server.data.glob("*.before-*"))) == (before, OLD, [])
+    target, unit = staged(server, artifact)
+    swapped = target.swap()
+    unit.stop = lambda deadline: None  # type: ignore[method-assign]
+    with pytest.raises(VerifyFailed, match="still answers"):
+        target.undo(swapped)
+    assert state(server) == NEW
+    Target(way_to(server), context(), Unit(server)).undo(swapped)
+    assert state(server) == OLD
+
+
+def test_the_server_that_was_there_is_not_the_one_that_was_started(plain: Server, artifact: bytes) -> None:
+    target, _unit = staged(plain, artifact)
+    with pytest.raises(VerifyFailed, match="not started anew"):
+        target._check_started(target._live, 0)  # type: ignore[arg-type]
+    target.discard()
+
+
+def test_whether_keys_changed_must_be_known_before_a_restore_is_taken_back(plain: Server, artifact: bytes) -> None:
+    target, _unit = staged(plain, artifact, keep_keys=[HALT])
+    swapped = target.swap()
+    plain.ask("SET", HALT, "1")
+    plain.ask("CONFIG", "SET", "requirepass", "another")
+    with pytest.raises(AuthFailed):
+        Target(way_to(plain), context(), Unit(plain)).undo(swapped)
+    unit, way = Unit(plain), way_to(plain, stall_timeout_seconds=0.3)
+    unit.pid = lambda deadline: plain.pid  # type: ignore[method-assign]
+    os.kill(plain.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Stalled):
+            Target(way, context(), unit).undo(swapped)
+    finally:
+        os.kill(plain.pid, signal.SIGCONT)
+    assert unit.calls == []
+
+
+def test_a_scratch_server_may_take_its_time_to_save(plain: Server, artifact: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_redis_client, "STALL_SECONDS", 0.5)
+    target, _unit = staged(plain, artifact)
+    pid = int(target._running().session.info("server")["process_id"])
+    os.kill(pid, signal.SIGSTOP)
+    timer = threading.Timer(1.5, os.kill, (pid, signal.SIGCONT))
+    timer.start()
+    try:
+        assert target.inventory().totals["objects"] == 5
+    finally:
+        timer.join()
+        target.discard()
+
+
+def test_large_values_stay_whatever_their_order_in_memory(plain: Server, artifact: bytes) -> None:
+    """Beyond 512 fields and 128 members they are in tables, in another order in every server."""
+    plain.ask("HSET", "limits", *(part for number in range(2000) for part in (f"field {number}", f"{number:040}")))
+    plain.ask("SADD", "halted", *(f"member {number}" for number in range(2000)))
+    plain.ask("ZADD", "ranks", *(part for number in range(2000) for part in (number % 7, f"member {number}")))
+    names = ["limits", "halted", "ranks"]
+    target, _unit = staged(plain, artifact, keep_keys=names)
+    swapped = target.swap()
+    assert [plain.ask("HLEN", "limits"), plain.ask("SCARD", "halted"), plain.ask("ZCARD", "ranks")] == [2000, 2000, 2000]
+    plain.ask("SREM", "halted", "member 7")
+    with pytest.raises(Refused, match="halted changed since"):
+        Target(way_to(plain), context(), Unit(plain)).undo(swapped)
+    plain.ask("SADD", "halted", "member 7")
+    Target(way_to(plain), context(), Unit(plain)).undo(swapped)
+    assert plain.ask("SCARD", "halted") == 2000

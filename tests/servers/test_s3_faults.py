@@ -111,7 +111,7 @@ def test_a_byte_that_changes_on_the_way(repository: S3, server: Server, operatio
     store(repository, body)
     assert read(repository) == body
     server.faults.append(Fault(operation, "flip", 99))
-    with pytest.raises(VerifyFailed, match="SHA256|BadDigest"):
+    with pytest.raises(Unsure if operation == "PutObject" else VerifyFailed, match="SHA256|BadDigest"):
         store(repository, body, NAME + "2")
     assert NAME + "2" not in [entry.name for entry in repository.list(PREFIX)]
 
@@ -119,8 +119,9 @@ def test_a_byte_that_changes_on_the_way(repository: S3, server: Server, operatio
 @pytest.mark.parametrize(("how", "expected"), [("cut", Unreachable), ("reset", Unreachable), ("error", Unreachable), ("hollow", RunbookError)])
 @pytest.mark.parametrize("operation", ["PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"])
 def test_what_stays_broken_fails(repository: S3, server: Server, operation: str, how: str, expected: type[RunbookError]) -> None:
+    """What is sent at once cannot be taken back: a request without an answer may be done any moment. An upload that was ended cannot."""
     server.faults.append(Fault(operation, how, 99))
-    with pytest.raises(expected):
+    with pytest.raises(Unsure if operation == "PutObject" and expected is Unreachable else expected):
         store(repository, SMALL if operation == "PutObject" else LARGE)
     assert not server.objects
     server.faults.clear()
@@ -244,7 +245,7 @@ def test_a_conflict_is_tried_again(repository: S3, server: Server, operation: st
     store(repository, body)
     assert read(repository) == body
     server.faults.append(Fault(operation, "error", 99, 0, 409, "ConditionalRequestConflict"))
-    with pytest.raises(Busy):
+    with pytest.raises(Unsure if operation == "PutObject" else Busy):
         store(repository, body, NAME + "2")
 
 

@@ -39,7 +39,8 @@ class Site:
     def params(self, **more: Any) -> dict[str, Any]:
         base = {
             "run_id": "run", "name": "trades", "system": "exchange", "environment": "test", "kind": None, "source": {self.kind: self.options}, "scratch": None,
-            "until": None, "repository": {"directory": {"path": str(self.store)}}, "retention_class": "", "fresh_seconds": 0.0, "min_objects": 1, "max_shrink_percent": 100.0,
+            "until": None, "repository": {"directory": {"path": str(self.store)}}, "retention_class": "", "fresh_seconds": 0.0,
+            "min_objects": 1, "max_shrink_percent": 100.0,
             "max_growth_percent": 0.0, "accept_anomaly": False, "versions": {}, "revision": "", "images": None, "set": None,
             "encryption": self.encryption, "compression_level": 1, "progress_file": None, "timeout_seconds": 300.0, "select": "latest", "level": "restored",
             "invariants": [], "from": None, "confirm": "", "undo": "", "manifest_sha256": "", "allow_suspect": False, "rto_seconds": 0.0,

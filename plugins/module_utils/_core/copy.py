@@ -44,18 +44,22 @@ class Wish:
 
 @dataclass(frozen=True)
 class Plan:
-    """``steps`` in their order, each with its reason; ``notes`` are what somebody should know."""
+    """``steps`` in their order, each with its reason; ``notes`` are what somebody should know; ``blocked`` is raised once the others were copied."""
 
     steps: list[dict[str, Any]]
     notes: list[str]
+    blocked: NotTheSame | None = None
 
 
 def plan_copy(here: Sequence[Artifact], there: Sequence[Artifact], wish: Wish) -> Plan:
     """What goes from ``here`` to ``there``, both oldest first. Raises NotTheSame, NotThere, and Corrupt for one that was chosen and is not whole."""
     copied = {artifact.id: artifact for artifact in there if artifact.state != "incomplete"}
-    chosen = _chosen(here, copied, wish)
+    chosen, blocked = _chosen(here, copied, wish), None
     for artifact in chosen:
-        _check(artifact, copied.get(artifact.id), wish.place)
+        try:
+            _check(artifact, copied.get(artifact.id), wish.place)
+        except NotTheSame as error:
+            blocked = blocked or error
     steps, missing = [], {artifact.id for artifact in chosen} - set(copied)
     for artifact in here:
         going, known = artifact.id in missing, copied.get(artifact.id)
@@ -63,7 +67,9 @@ def plan_copy(here: Sequence[Artifact], there: Sequence[Artifact], wish: Wish) -
         # before it is whole, so that nobody removes it between the two
         steps += [{"action": "hold", "name": artifact.id, "case": case, "bytes": 0, "reason": f"it is held for {case}"} for case in cases]
         steps += [_step(artifact)] if going else []
-    return Plan(steps, [*_notes(here, copied, wish)])
+    if blocked and not steps:
+        raise blocked
+    return Plan(steps, [*_notes(here, copied, wish)], blocked)
 
 
 def _chosen(here: Sequence[Artifact], copied: Mapping[str, Artifact], wish: Wish) -> list[Artifact]:
@@ -76,7 +82,9 @@ def _chosen(here: Sequence[Artifact], copied: Mapping[str, Artifact], wish: Wish
             raise Corrupt(f"the backup {one.id} is {one.state}: {one.problem or 'no copy is made of it'}", "choose another one (backup_info)")
         return [one]
     both = [number for number, artifact in enumerate(worth) if artifact.id in copied and _in_both(artifact, copied[artifact.id])]
-    newest = newest_good(here, wish.now)
+    newest, known = newest_good(here, wish.now), newest_good(copied.values(), wish.now)
+    if not both and known is not None:  # what both had was pruned here meanwhile
+        return [artifact for artifact in worth if artifact.taken_at > known.taken_at]
     return worth[both[-1] + 1 :] if both else [newest] if newest else []
 
 
@@ -136,14 +144,14 @@ class Copying:
         """Step by step, each when it was done. One artifact that is not what it was keeps no other from being copied; its error is raised at the end."""
         artifacts, begun = {artifact.id: artifact for artifact in here}, {artifact.id: artifact.stored for artifact in there}
         self._total = sum(step["bytes"] for step in plan.steps)
-        wrong: VerifyFailed | None = None
+        wrong: RunbookError | None = plan.blocked
         for step in plan.steps:
             try:
                 if step["action"] == "hold":
                     self._hold(artifacts[step["name"]], step["case"])
                 else:
                     self._copy(artifacts[step["name"]], begun.get(step["name"], {}))
-            except VerifyFailed as error:
+            except (NotTheSame, VerifyFailed) as error:
                 wrong = wrong or error
             else:
                 yield dict(step)

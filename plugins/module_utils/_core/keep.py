@@ -151,10 +151,11 @@ class _Shelf:
             )
 
     def check_newest(self) -> None:
-        """Raises Quarantined."""
-        if self.complete and self.complete[0].suspect:
+        """Raises Quarantined. What is damaged says nothing of the source."""
+        newest = next((artifact for artifact in self.complete if artifact.suspect or not artifact.failed_proof), None)
+        if newest is not None and newest.suspect:
             raise Quarantined(
-                f"{self.complete[0].id}, the newest artifact, is suspect: those before it may be the last that are right",
+                f"{newest.id}, the newest artifact, is suspect: those before it may be the last that are right",
                 "look at the source; take a good backup, or accept the change with backup_accept_anomaly",
             )
 

@@ -120,7 +120,10 @@ def ask(target: Target, invariants: Sequence[Invariant]) -> list[dict[str, Any]]
 
 
 def prove_restored(artifact: Artifact, bench: Bench, target: Target, invariants: Sequence[Invariant]) -> dict[str, Any]:
-    """Level ``restored``: restored into a scratch target, compared and asked; what was staged is removed. Raises NotRestored."""
+    """Level ``restored``: restored into a scratch target, compared and asked; what was staged is removed. Raises NotRestored.
+
+    ``reached`` is where a log was replayed to, for a target that replays one.
+    """
     try:
         told = stage(artifact, bench, target)
         answers = [] if told else ask(target, invariants)
@@ -129,8 +132,9 @@ def prove_restored(artifact: Artifact, bench: Bench, target: Target, invariants:
         with suppress(RunbookError):  # the first error is the one to tell
             target.discard()
         raise
+    reached = dict(getattr(target, "reached", {}))
     target.discard()
-    return {"invariants": answers}
+    return {"invariants": answers, **({"reached": reached} if reached else {})}
 
 
 def check_restored(artifact: Artifact, told: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> None:

@@ -41,10 +41,13 @@ def _not_in(artifact: Artifact, copied: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def copied_until(copy: Sequence[Artifact], artifacts: Sequence[Artifact], now: float) -> float:
-    """The instant of the newest good artifact that a fresh listing of a copy shows; -inf for none. Where we have it too, it has to be the same."""
+    """The instant of the newest good artifact that a fresh listing of a copy shows; -inf for none. Where we have it too, it has to be the same; one
+    that is newer than all of ours is somebody else's, and then nobody knows what the copy has of ours."""
     ours = {artifact.id: artifact.manifest_sha256 for artifact in artifacts}
     newest = newest_good([one for one in copy if ours.get(one.id, one.manifest_sha256) == one.manifest_sha256], now)
-    return newest.taken_at if newest else -math.inf
+    mine = newest_good(artifacts, now)
+    foreign = newest is not None and newest.id not in ours and (mine is None or newest.taken_at > mine.taken_at)
+    return newest.taken_at if newest is not None and not foreign else -math.inf
 
 
 def _candidate(artifact: Artifact, ids: Mapping[Any, str]) -> Candidate:

@@ -110,7 +110,7 @@ class Content:
             self._modules[_module_name(data.length())] = None
             module_parts(data)
         elif code == SLOT_INFO:
-            for _ in range(3):  # slot, keys, ends
+            for _unused in range(3):  # slot, keys, ends
                 data.length()
         else:
             raise UnknownFormat("the RDB file has functions as candidates for Redis 7.0 wrote them")

@@ -15,17 +15,17 @@ _DELETED, _SAME_FIELDS = 1, 2
 
 def skip_stream(data: Bytes, version: int) -> None:
     """As stream, without looking into the entries."""
-    for _ in range(data.length() * 2):
+    for _unused in range(data.length() * 2):
         data.skip_string()
     _last_id(data, version)
-    for _ in range(data.length()):
+    for _unused in range(data.length()):
         _group(data, version)
 
 
 def stream(data: Bytes, version: int) -> list[bytes]:
     """All entries, the last id, all groups. ``version`` is that of the type: RDB_TYPE_STREAM_LISTPACKS is 1, _2 and _3 follow."""
     entries: list[list[bytes]] = []
-    for _ in range(data.length()):
+    for _unused in range(data.length()):
         first, packed = data.string(), data.string()
         if len(first) != 16:
             raise Damaged(f"the RDB file has a stream with an id of {len(first)} bytes, before byte {data.position}")
@@ -34,7 +34,7 @@ def stream(data: Bytes, version: int) -> list[bytes]:
         except (IndexError, ValueError):
             raise Damaged(f"the RDB file has a damaged part of a stream, before byte {data.position}") from None
     last = _last_id(data, version)
-    groups = sorted(_group(data, version) for _ in range(data.length()))
+    groups = sorted(_group(data, version) for _unused in range(data.length()))
     sizes = b",".join(b"%d" % len(part) for part in (*entries, *groups))  # where each begins
     return [b"%d" % len(entries), last, sizes, *chain.from_iterable(entries), *chain.from_iterable(groups)]
 
@@ -72,7 +72,7 @@ def _last_id(data: Bytes, version: int) -> bytes:
     data.length()  # of entries
     last = _id(data)
     if version >= 2:
-        for _ in range(5):  # first id, largest deleted id, how many were ever added
+        for _unused in range(5):  # first id, largest deleted id, how many were ever added
             data.length()
     return last
 
@@ -83,14 +83,14 @@ def _group(data: Bytes, version: int) -> list[bytes]:
     if version >= 2:
         data.length()  # how many it has read
     pending = {}
-    for _ in range(data.length()):
+    for _unused in range(data.length()):
         entry = data.take(16)
         pending[entry] = b"%d %d" % (data.number(8), data.length())
     consumers = []
-    for _ in range(data.length()):
+    for _unused in range(data.length()):
         consumer = data.string()
         data.skip(16 if version >= 3 else 8)  # last seen, last active
-        its = sorted(data.take(16) for _ in range(data.length()))
+        its = sorted(data.take(16) for _unused in range(data.length()))
         consumers.append([consumer, *(part for entry in its for part in (entry, pending.get(entry, b"")))])
     consumers.sort()
     sizes = b",".join(b"%d" % len(consumer) for consumer in consumers)

@@ -26,7 +26,7 @@ def _pairs(members: list[bytes], what: str) -> list[tuple[bytes, bytes]]:
 
 
 def _strings(data: Bytes) -> list[bytes]:
-    return [data.string() for _ in range(data.length())]
+    return [data.string() for _unused in range(data.length())]
 
 
 def _set(members: Iterable[bytes]) -> Value:
@@ -134,7 +134,7 @@ def _skipping(*steps: Callable[[Bytes], object]) -> Callable[[Bytes], None]:
     """Skips a count, and that many times each of ``steps``."""
 
     def skip(data: Bytes) -> None:
-        for _ in range(data.length()):
+        for _unused in range(data.length()):
             for step in steps:
                 step(data)
 
@@ -170,10 +170,10 @@ TYPES = {
     0: Type("strings", lambda data: [data.string()]),
     1: Type("lists", _strings, _strings_only),
     2: Type("sets", lambda data: _set(_strings(data)), _strings_only),
-    3: Type("sorted_sets", lambda data: _sorted_set([(data.string(), _text_score(data)) for _ in range(data.length())]),
+    3: Type("sorted_sets", lambda data: _sorted_set([(data.string(), _text_score(data)) for _unused in range(data.length())]),
             _skipping(_string, _skip_text_score)),
-    4: Type("hashes", lambda data: _hash([(data.string(), data.string()) for _ in range(data.length())]), _two_strings),
-    5: Type("sorted_sets", lambda data: _sorted_set([(data.string(), _score(data)) for _ in range(data.length())]),
+    4: Type("hashes", lambda data: _hash([(data.string(), data.string()) for _unused in range(data.length())]), _two_strings),
+    5: Type("sorted_sets", lambda data: _sorted_set([(data.string(), _score(data)) for _unused in range(data.length())]),
             _skipping(_string, lambda data: data.skip(8))),
     7: Type("modules", _module, _module),
     9: Type("hashes", lambda data: _hash(_pairs(zipmap(data.string()), "a hash"))),
@@ -181,7 +181,7 @@ TYPES = {
     11: Type("sets", lambda data: _set(intset(data.string()))),
     12: Type("sorted_sets", lambda data: _scored(ziplist(data.string()))),
     13: Type("hashes", lambda data: _hash(_pairs(ziplist(data.string()), "a hash"))),
-    14: Type("lists", lambda data: [member for _ in range(data.length()) for member in ziplist(data.string())], _strings_only),
+    14: Type("lists", lambda data: [member for _unused in range(data.length()) for member in ziplist(data.string())], _strings_only),
     15: Type("streams", lambda data: stream(data, 1), lambda data: skip_stream(data, 1)),
     16: Type("hashes", lambda data: _hash(_pairs(listpack(data.string()), "a hash"))),
     17: Type("sorted_sets", lambda data: _scored(listpack(data.string()))),

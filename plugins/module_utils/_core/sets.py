@@ -106,13 +106,16 @@ def _of(plan: Mapping[str, Any], text: str, alone: bool) -> str:
 def conclude(done: Sequence[Mapping[str, Any]], back: Sequence[Mapping[str, Any]], members: Sequence[str]) -> dict[str, Any]:
     """What became of all members: ``done`` are the results of those that were tried, ``back`` of their being taken back after one failed.
 
-    ``results`` has one for each member. ``state`` is ``new`` when all are done, ``old`` when all are as they were, and ``mixed``.
+    ``results`` has one for each member. ``state`` is ``new`` when all are done, ``old`` when all are as they were, and ``mixed``:
+    also while another run is at it, or what an earlier one left half done is still (``unfinished`` of the last result).
     """
     results, returned = {one["item"]: one for one in done}, {one["item"]: one for one in back if not one.get("skipped")}
     failed = [name for name, result in results.items() if not is_good(result)]
+    unsettled = any(result.get("outcome") == "busy" for result in results.values())  # somebody else is at it
+    unsettled = unsettled or any(one.get("unfinished") for one in [*(back if returned else done)][-1:])
     if not failed and all(name in results for name in members):
-        return {"state": "new", "results": [*done]}
-    old = all(is_good(returned.get(name, {})) for name in members)
+        return {"state": "mixed" if unsettled else "new", "results": [*done]}
+    old = not unsettled and all(is_good(returned.get(name, {})) for name in members)
     since = f"since {failed[0]} failed" if failed else "since it did not come to that"
     told = [_ended(name, results.get(name), returned.get(name), since) for name in members]
     return {"state": "old" if old else "mixed", "results": told}

@@ -20,6 +20,8 @@ from .._core.probe import Deadline
 _SOCKET = "/var/run/docker.sock"
 _QUICK_SECONDS = 10.0
 _BLOCK = 1 << 20
+_LONGEST = 1 << 24
+"""More than this (bytes) is no answer about a container."""
 
 
 class Engine:
@@ -88,7 +90,11 @@ class Engine:
             try:
                 http.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
                 answer = http.getresponse()
-                said = answer.read(_BLOCK)
+                said = b""
+                for block in iter(lambda: answer.read(_BLOCK), b""):
+                    said += block
+                    if len(said) > _LONGEST:
+                        raise Unreachable(f"the container engine answers {method} {path} with more than {_LONGEST} B", "see its own log")
             except (OSError, HTTPException) as error:
                 raise Unreachable(f"the container engine broke off: {error or type(error).__name__}", "see its own log") from None
         return self._checked(answer.status, said)
@@ -105,15 +111,16 @@ class Engine:
 
     def _checked(self, status: int, said: bytes) -> Any:
         try:
-            answer = json.loads(said)
+            answer = {} if status == 204 else json.loads(said)  # that one has no content
         except ValueError:
-            answer = {}
+            answer = None
         if 200 <= status < 300 and isinstance(answer, (dict, list)):
             return answer
         message = answer.get("message") if isinstance(answer, dict) else None
         if status == 404:
             raise NotThere(f"there is no container {self._name}: {message}", "correct the name of the container in the inventory")
-        raise Unreachable(f"the container engine answers: {message or f'status {status}'}", f"see whether the container {self._name} runs")
+        told = message or f"status {status}, and no document: {said[:100]!r}"
+        raise Unreachable(f"the container engine answers: {told}", f"see whether the container {self._name} runs")
 
 
 class _Http(HTTPConnection):

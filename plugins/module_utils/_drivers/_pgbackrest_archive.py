@@ -73,7 +73,6 @@ class Way:
         return first_gap(self._point, self._archive, self.replay.timeline)
 
 
-
 def inventory_of(backup: Mapping[str, Any], cluster: Mapping[str, Any], segment_bytes: int) -> Inventory:
     """Databases and tablespaces by name, and the cluster that they are in."""
     objects: dict[str, dict[str, Any]] = {f"database {one['name']}": {"oid": int(one["oid"])} for one in backup.get("database-ref") or ()}

@@ -9,7 +9,6 @@ Settings stand on its command line, where no file of the restored cluster can ch
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -17,12 +16,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from .._core.backup_types import Context
-from .._core.errors import InvalidInput, Refused, RunbookError, TimedOut, VerifyFailed
+from .._core.errors import Refused, RunbookError, TimedOut, VerifyFailed
 from .._core.wal import BeforeBackup, OtherTimeline, Replay
 from ._child_process import Child, Command, Patience
+from ._pg_ask import value_of
 from ._pg_client import Client, Session
 from ._pg_errors import failure
-from ._pg_sql import quote_text
 from ._pgbackrest import failure as pgbackrest_failure
 from ._pgbackrest_cluster import DataDir, number_of
 
@@ -167,22 +166,9 @@ class Scratch:
             yield session
 
     def ask(self, query: str, database: str) -> Any:
-        """The one value of a query, which runs inside a function, where no transaction can be ended."""
-        if "\0" in query:
-            raise InvalidInput("the query of an invariant has no NUL", "correct it in the inventory")
-        body = (
-            f"DECLARE answer record; BEGIN EXECUTE {quote_text(query)} INTO answer; "
-            "PERFORM set_config('tradeops.answer', coalesce((SELECT value::text FROM json_each(row_to_json(answer)) LIMIT 1), 'null'), false); END"
-        )
+        """The one value of a query that only reads. Raises InvalidInput."""
         with self.session(database) as session:
-            session.rows("BEGIN READ ONLY")
-            session.rows(f"SET LOCAL statement_timeout = {max(1, min(int(self._context.deadline.remaining() * 1000), 2**31 - 1))}")
-            session.rows("SET LOCAL search_path = DEFAULT")
-            try:
-                session.rows(f"DO {quote_text(body)}")
-            except RunbookError as error:
-                raise InvalidInput(f"the query cannot be answered: {error.message.partition('CONTEXT:')[0].strip()}", query) from None
-            return json.loads(session.value("SELECT to_json(current_setting('tradeops.answer'))"))
+            return value_of(session, query, self._context.deadline)
 
     def _running(self) -> Child:
         if self._child is None:

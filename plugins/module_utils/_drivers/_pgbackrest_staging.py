@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .._core.errors import Busy, NoSpace
+from .._core.errors import Busy, NoSpace, RunbookError
 from .._core.units import format_value
 from ._disk import disk_errors, new_file, sync_folder
 
@@ -65,7 +65,8 @@ class Staging:
             return True
         if not os.path.isdir(self.path):
             return False
-        self._claim()
+        with disk_errors(self.path):
+            self._claim()
         return True
 
     def ensure(self) -> None:
@@ -97,12 +98,17 @@ class Staging:
 
     def noted(self, name: str) -> dict[str, Any] | None:
         """None when it was not."""
-        try:
+        with disk_errors(self.path), suppress(FileNotFoundError):
             with open(os.path.join(self.path, f"{name}.json"), encoding="utf-8") as file:
                 found: dict[str, Any] = json.load(file)
             return found
-        except FileNotFoundError:
-            return None
+        return None
+
+    def unnote(self, name: str) -> None:
+        """It is over, on disk."""
+        with disk_errors(self.path), suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.path, f"{name}.json"))
+            sync_folder(self.path)
 
     def place_tablespaces(self, known: Sequence[Mapping[str, Any]], tag: str) -> list[str]:
         """Where each tablespace of a restore goes, beside where it was: options of pgBackRest. They stay there: a link in the data leads to them."""
@@ -134,18 +140,20 @@ class Staging:
 
     def release(self) -> None:
         """The tablespaces are the live cluster's from now on."""
-        with disk_errors(self.path), suppress(FileNotFoundError):
-            os.unlink(os.path.join(self.path, "tablespaces.json"))
+        self.unnote("tablespaces")
 
     def remove(self) -> None:
         """With everything in it, and with the tablespaces that belong to it."""
         if not self.reopen():
             return
-        for path in {*(self.noted("tablespaces") or {}).values(), *self._linked()}:
-            if path.endswith(f".restored-{os.path.basename(self.path).rpartition('.restore-')[2]}"):
-                _remove(path)
-        _remove(self.path)
-        self.close()
+        try:
+            with disk_errors(self.path):
+                for path in {*(self.noted("tablespaces") or {}).values(), *self._linked()}:
+                    if path.endswith(f".restored-{os.path.basename(self.path).rpartition('.restore-')[2]}"):
+                        _remove(path)
+                _remove(self.path)
+        finally:
+            self.close()
 
     def _linked(self) -> list[str]:
         """Where the data that is here, or was put aside here, has its tablespaces."""
@@ -175,7 +183,7 @@ def sweep(beginning: str) -> None:
     """Remove the folders of verifications that were killed: their path begins like this."""
     for path in glob.glob(f"{glob.escape(beginning)}*"):
         left = Staging(path, None)
-        with suppress(OSError, Busy):
+        with suppress(RunbookError):
             left.remove()
 
 

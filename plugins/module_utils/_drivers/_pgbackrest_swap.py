@@ -51,6 +51,14 @@ class Swap:
             old, new = live.beside(self._tag).inode(), live.inode()
         return {"data_dir": self._path, "old": old, "new": new} if old is not None and new is not None else None
 
+    def is_open(self) -> bool:
+        """Whether one was begun, and neither done nor taken back."""
+        return self._staging.reopen() and self._staging.noted(_JOURNAL) is not None
+
+    def close(self) -> None:
+        """It is done, or was taken back: what is in the staging folder can be removed."""
+        self._staging.unnote(_JOURNAL)
+
     def is_put(self, data: Mapping[str, Any]) -> bool:
         """Whether the new one is in place, or neither is."""
         with disk_errors(self._path), self._live() as live:

@@ -17,13 +17,14 @@ from typing import Any
 from urllib.parse import quote
 
 from .._core.backup_types import Context
-from .._core.errors import NotThere, Refused, RunbookError, Unreachable
+from .._core.errors import NotThere, Refused, RunbookError, TimedOut, Unreachable
 from .._core.probe import Deadline
 from ._child_process import Child, Command, Patience
 from ._docker_engine import Engine
 from ._docker_exec import Container
 
 _STOP_SECONDS = 30  # then it is killed: everything is on disk by then, and clients that write wait no longer than a minute
+_SPARE_STOP_SECONDS = 15.0
 _ANSWER_SECONDS = 60.0
 _KILL_SECONDS = 20.0
 _SPARE_SECONDS = 60
@@ -46,8 +47,9 @@ class Docker(Engine):
         return str(told)
 
     def stop(self, deadline: Deadline) -> None:
-        """Returns once it has stopped."""
-        self._ask("POST", f"{self._path}/stop?t={_STOP_SECONDS}", None, deadline)
+        """Returns once it has stopped: what was begun is not given up half-way, so it takes the time it needs, also beyond ``deadline``."""
+        enough = Deadline(max(deadline.remaining(), _STOP_SECONDS + _SPARE_STOP_SECONDS), time.monotonic)
+        self._ask("POST", f"{self._path}/stop?t={_STOP_SECONDS}", None, enough)
 
     def start(self, deadline: Deadline) -> None:
         """Returns once it was started."""
@@ -58,7 +60,7 @@ class Docker(Engine):
         self._ask("POST", f"/containers/create?name={quote(self._name, safe='')}", body, deadline)
 
     def remove(self, deadline: Deadline) -> None:
-        """With what runs in it. Does nothing when there is none."""
+        """With what runs in it. Does nothing when there is none. Raises TimedOut."""
         while True:
             with suppress(Unreachable):  # it is being removed: by the engine, which does so when it ends
                 self._ask("DELETE", f"{self._path}?force=1&v=1", None, deadline)
@@ -66,6 +68,8 @@ class Docker(Engine):
                 self.inspect(deadline)
             except NotThere:
                 return
+            if deadline.remaining() <= 0:
+                raise TimedOut(f"the container {self._name} was not removed in time", "see the log of the container engine")
             time.sleep(0.05)
 
     @property
@@ -95,9 +99,9 @@ class ContainerUnit:
         """See Unit."""
         self._docker.start(deadline)
 
-    def pid(self, _deadline: Deadline) -> int:
+    def pid(self, deadline: Deadline) -> int | None:
         """See Unit. The server knows its number in the container only."""
-        return 0
+        return None if self._docker.inspect(deadline).get("State", {}).get("Running") else 0
 
     def path(self, inside: str, deadline: Deadline) -> str:
         """See Unit."""

@@ -6,14 +6,19 @@
 from __future__ import annotations
 
 import glob
+import hashlib
+import io
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from .._core.errors import Busy, Refused, RunbookError
-from ._redis_client import Session
+from .._core.errors import Busy, Refused, RunbookError, Unreachable, VerifyFailed
+from .._core.rdb import read_rdb
+from ._pg_errors import AuthFailed, TlsFailed
+from ._redis_client import Client, Session
+from ._redis_save import save
 from ._redis_scratch import version_tuple
 
 _PAUSE_MS = "60000"
@@ -83,6 +88,34 @@ def _written(file: str, depth: int = 8) -> bool | None:
     return found
 
 
+def check_stopped(client: Client) -> None:
+    """Nothing answers there. Raises VerifyFailed, and what hinders a look."""
+    try:
+        with client.session() as session:
+            raise VerifyFailed(f"{session.place} was stopped, and still answers", "see whether service or container is what runs it, and what starts it")
+    except (AuthFailed, TlsFailed):
+        raise
+    except Unreachable:
+        return
+
+
+def save_into(session: Session, path: str) -> None:
+    """Have it save its data. Raises Refused when that is not where its files would be swapped."""
+    before = _state(path)
+    save(session)
+    if _state(path) in (None, before):
+        raise Refused(f"{session.place} does not save into {path}", "see data_dir and rdb_file, and whether host and port are those of this server")
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    """Another one once the file was replaced."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 @contextmanager
 def paused(session: Session) -> Iterator[None]:
     """Clients that write wait; see ``pause_writes``."""
@@ -105,12 +138,34 @@ def values(session: Session, names: Sequence[str]) -> dict[str, bytes | None]:
     return {name: session.ask("DUMP", name) for name in names}
 
 
-def keep(session: Session, scratch: Session, names: Sequence[str]) -> None:
-    """The scratch server gets the keys as ``session`` has them, and loses those that are not there."""
-    for name, value in values(session, names).items():
+def digests(found: Mapping[str, bytes | None]) -> dict[str, str]:
+    """Of ``values``, "" for None: the same for the same value, in whatever order a server has the members of a hash or a set at the moment."""
+    return {name: _digest(value) if value is not None else "" for name, value in found.items()}
+
+
+def _digest(dumped: bytes) -> str:
+    """DUMP gives the type, the value, the version of the format (2 bytes) and a checksum (8 bytes): all that an RDB file has but a key."""
+    file = b"REDIS%04d%b\x00%b\xff" % (int.from_bytes(dumped[-10:-8], "little"), dumped[:1], dumped[1:-10])
+    try:
+        return read_rdb(io.BytesIO(file + bytes(8)), digests=True).inventory.digest
+    except VerifyFailed:  # of a kind that is not known here
+        return hashlib.sha256(dumped).hexdigest()
+
+
+def keyspace(session: Session) -> list[dict[str, int]]:
+    """``keys`` and ``expires`` of each database of INFO keyspace."""
+    parts = [dict(item.split("=") for item in value.split(",")) for name, value in session.info("keyspace").items() if name.startswith("db")]
+    return [{"keys": int(part["keys"]), "expires": int(part["expires"])} for part in parts]
+
+
+def keep(session: Session, scratch: Session, names: Sequence[str]) -> dict[str, bytes | None]:
+    """The scratch server gets the keys as ``session`` has them, and loses those that are not there; ``values`` of them."""
+    found = values(session, names)
+    for name, value in found.items():
         left = session.ask("PTTL", name)
         if value is None or left == -2:
             scratch.ask("DEL", name)
         else:
             end = int(time.time() * 1000) + left if left >= 0 else 0
             scratch.ask("RESTORE", name, end, value, "REPLACE", *(["ABSTTL"] if end else []))
+    return found

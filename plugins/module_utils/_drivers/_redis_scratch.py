@@ -123,6 +123,7 @@ class Scratch:
         self._program, self._folder, self._context = program, folder, context
         self._owned = ExitStack()
         self._session: Session | None = None
+        self._socket = ""
 
     def start(self, settings: Mapping[str, str]) -> None:
         """Returns when it has loaded its data. Raises VerifyFailed when it cannot."""
@@ -136,7 +137,7 @@ class Scratch:
         child = self._owned.enter_context(self._program.run(arguments, self._folder, self._context))
         descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._owned.callback(os.close, descriptor)
-        client = Client({"unix_socket": f"/proc/self/fd/{descriptor}/socket"}, self._context)  # a path of any length would not fit into an address
+        self._socket = f"/proc/self/fd/{descriptor}/socket"  # a path of any length would not fit into an address
         while True:
             if child.wait_readable(0.02) and not child.read(PIPE_BYTES):
                 raise VerifyFailed(f"a scratch redis-server {self._program.version} cannot load the artifact: {self._log_tail()}", "take another one")
@@ -144,7 +145,7 @@ class Scratch:
                 raise TimedOut("the scratch server has not loaded the artifact in time", "allow more time (timeout_seconds)")
             if self._session is None:
                 with suppress(RunbookError):
-                    self._session = self._owned.enter_context(client.session())
+                    self._session = self._owned.enter_context(self._client().session())
             elif self._session.info("persistence").get("loading") == "0":
                 return
 
@@ -177,7 +178,8 @@ class Scratch:
 
     def save(self) -> None:
         """Its data as an RDB file."""
-        self.session.ask("SAVE")
+        with self._client(self._context.deadline.remaining()).session() as session:  # it answers when it has written everything
+            session.ask("SAVE")
 
     def append_only(self) -> None:
         """From now on its data as an append-only file, too; complete when this returns."""
@@ -192,14 +194,18 @@ class Scratch:
 
     def finish(self) -> None:
         """Ends it by itself, with everything on disk."""
-        with suppress(RunbookError):  # it hangs up instead of an answer
-            self.session.ask("SHUTDOWN", "NOSAVE")
+        with suppress(RunbookError), self._client(self._context.deadline.remaining()).session() as session:
+            session.ask("SHUTDOWN", "NOSAVE")  # it hangs up instead of an answer
         self.stop()
 
     def stop(self) -> None:
         """Ends it. Does nothing when it does not run."""
         self._session = None
         self._owned.close()
+
+    def _client(self, stall: float | None = None) -> Client:
+        """``stall`` is how long one answer may take (seconds); by default as long as that of any server."""
+        return Client({"unix_socket": self._socket, "stall_timeout_seconds": stall}, self._context)
 
     def _log_tail(self) -> str:
         try:

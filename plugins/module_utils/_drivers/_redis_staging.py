@@ -9,7 +9,7 @@ import fcntl
 import glob
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from .._core.backup_types import Context, Stream
@@ -24,7 +24,7 @@ _ROOM = "free as much beside the data as it is large, twice where the append-onl
 
 def staging_path(folder: str, context: Context) -> str:
     """Its name in ``folder``."""
-    return os.path.join(folder, f".{'verify' if context.scratch else 'restore'}-{context.tag}")
+    return os.path.join(folder, f".{'tradeops-redis-verify' if context.scratch else 'restore'}-{context.tag}")
 
 
 class Staging:
@@ -36,15 +36,10 @@ class Staging:
     def __init__(self, folder: str, context: Context, forget: Callable[[str], None]) -> None:
         self.path, self._context = staging_path(folder, context), context
         with disk_errors(folder, _ROOM):
-            _sweep(self.path[: -len(context.tag)], forget)
-            try:
-                os.mkdir(self.path, 0o700)
-            except FileExistsError:
-                raise Busy(f"{self.path} is there: somebody else restores the same backup", "wait until that is done") from None
-            self._claim = _opened(self.path)
-            fcntl.flock(self._claim, fcntl.LOCK_EX)
+            owner = os.stat(folder)
+            _sweep(self.path[: -len(context.tag)], {os.geteuid()} if context.scratch else {os.geteuid(), owner.st_uid}, forget)
+            self._claim = _claimed(self.path)
             if os.geteuid() == 0 and not context.scratch:
-                owner = os.stat(folder)
                 os.fchown(self._claim, owner.st_uid, owner.st_gid)
 
     def write(self, stream: Stream, name: str) -> Rdb:
@@ -67,13 +62,32 @@ class Staging:
         os.close(self._claim)
 
 
-def _sweep(beginning: str, forget: Callable[[str], None]) -> None:
-    """Remove the folders of attempts that were killed."""
+def _claimed(path: str) -> int:
+    """The new folder, open and locked; made again where somebody who sweeps saw it before it was locked. Raises Busy."""
+    while True:
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            raise Busy(f"{path} is there: somebody else restores the same backup", "wait until that is done") from None
+        with suppress(FileNotFoundError):
+            descriptor = _opened(path)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if os.path.samestat(os.lstat(path), os.fstat(descriptor)):
+                    return descriptor
+            except FileNotFoundError:
+                pass
+            os.close(descriptor)
+
+
+def _sweep(beginning: str, owners: Collection[int], forget: Callable[[str], None]) -> None:
+    """Remove the folders of attempts of ``owners`` that were killed."""
     for path in glob.glob(f"{glob.escape(beginning)}*"):
         with suppress(OSError), _open_folder(path) as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            forget(path[len(beginning) :])
-            shutil.rmtree(path)
+            if os.fstat(descriptor).st_uid in owners:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                forget(path[len(beginning) :])
+                shutil.rmtree(path)
 
 
 @contextmanager

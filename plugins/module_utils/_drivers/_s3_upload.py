@@ -69,7 +69,7 @@ class Object:
             return
         raise self._taken()
 
-    def settle(self, send: Callable[[], object], size: int, give_up: Callable[[], bool] = lambda: True) -> None:
+    def settle(self, send: Callable[[], object], size: int, give_up: Callable[[], bool] = lambda: False) -> None:
         """Make it, and look whether it is there and ours. Raises Exists, VerifyFailed, and Unsure when looking fails.
 
         Where it is not there after a lost answer, ``give_up`` sees to it that it will not be later either, and says whether it could.

@@ -104,7 +104,11 @@ class Sealed:
         with self._identities(part) as identities:
             child = self._start("decrypting", ["age", "--decrypt", "--identity", f"/dev/fd/{identities}"], identities)
         opened = _Opened(stream, child, part)
-        return _Unsealed(self._inner.reader(opened, {**part, **self._inner.facts}), opened)
+        try:
+            return _Unsealed(self._inner.reader(opened, {**part, **self._inner.facts}), opened)
+        except BaseException:
+            opened.close()
+            raise
 
     def _identities(self, part: Mapping[str, Any]) -> AbstractContextManager[int]:
         if not self._keys.identity_file:

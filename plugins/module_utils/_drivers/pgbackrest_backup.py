@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .._core.backup_types import Context, Identity, Stream, Taken
@@ -108,11 +108,17 @@ class Source:
         ours.append(f"--repo{self._program.repo}-retention-full={_ALL}")  # or it warns that none is set
         notes += self._program.watch("backup", wish, *speed, *ours)
         backup = self._made()
-        retention = self._program.setting("backup", "repo-retention-full")
-        if retention and retention != _ALL:
-            notes.append(f"repo{self._program.repo}-retention-full={retention}: a pgBackRest that somebody else runs expires backups by itself; leave it out")
-        yield Body(canonical(_document(backup, self._program.stanza)))
-        self._taken = self._told(backup, notes)
+        try:
+            retention = self._program.setting("backup", "repo-retention-full")
+            if retention and retention != _ALL:
+                setting = f"repo{self._program.repo}-retention-full={retention}"
+                notes.append(f"{setting}: a pgBackRest that somebody else runs expires backups by itself; leave it out")
+            yield Body(canonical(_document(backup, self._program.stanza)))
+            self._taken = self._told(backup, notes)
+        except BaseException:  # nobody would ever know of it, nor remove it
+            with suppress(RunbookError):  # the first error is the one to tell
+                forget(self._options)({"label": backup["label"]})
+            raise
 
     def taken(self) -> Taken:
         """See Source."""
@@ -216,8 +222,9 @@ def forget(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], None]:
                 "somebody made that one without us: expire it by pgbackrest" if needing else "take a full one first",
             )
         repo = f"--repo{program.repo}-retention"
-        kept = [f"{repo}-full={fulls}", f"{repo}-full-type=count", f"{repo}-archive={fulls}", f"{repo}-archive-type=full"]
-        program.watch("expire", f"--set={label}", *kept)  # as many as there are left: nothing but this one goes, and the log that none of them needs
+        # all others stay, also one that ends meanwhile; of the log goes what none of those that are left needs
+        kept = [f"{repo}-full={_ALL}", f"{repo}-full-type=count", f"{repo}-archive={fulls}", f"{repo}-archive-type=full"]
+        program.watch("expire", f"--set={label}", *kept)
 
     return remove
 

@@ -28,7 +28,7 @@ from ._pgbackrest_cluster import DataDir, PgCtl, Unit, folder_of
 from ._pgbackrest_scratch import Scratch, TargetNotReached
 from ._pgbackrest_staging import Staging, sweep
 from ._pgbackrest_swap import Swap
-from ._redis_unit import SystemdUnit
+from ._systemd_unit import SystemdUnit
 
 _CLEANUP_SECONDS = 120.0
 _START_SECONDS = 600.0
@@ -174,7 +174,10 @@ class Target:
             self._await(timeline)
         except (Busy, Refused) as error:  # by itself that would mean that nothing was begun
             raise VerifyFailed(error.message, error.hint) from None
-        staging.remove()
+        with suppress(RunbookError):  # it serves: a leftover is no reason to take it back
+            swap.close()
+        with suppress(RunbookError):
+            staging.remove()
         self._staging = None
         return data
 
@@ -194,14 +197,19 @@ class Target:
         if data["old"] is not None and live.exists() and data.get("running", True):
             unit.start(self._context.deadline)
             self._await(0)
+        swap.close()
 
     def discard(self) -> None:
-        """See Target."""
+        """See Target. Of a swap that was begun and could not be taken back everything stays: a later ``undo`` needs it."""
         if self._scratch:
             self._scratch.kill()
             self._scratch = None
-        staging = self._staging or Staging(self._staged_path(), self._options.get("os_user"))
-        staging.remove()
+        path = folder_of(self._options, self._context)
+        staging = self._staging or Staging(self._staged_path(path), self._options.get("os_user"))
+        if Swap(path, staging, self._context.tag).is_open():
+            staging.close()
+        else:
+            staging.remove()
         self._staging = None
 
     def _check_document(self, stream: Stream, manifest: Mapping[str, Any]) -> None:

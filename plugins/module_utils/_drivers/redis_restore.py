@@ -9,7 +9,6 @@ without it there starts empty. Files are swapped while the live server is stoppe
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import time
@@ -25,8 +24,7 @@ from .._core.rdb import Rdb, read_rdb
 from ._disk import disk_errors
 from ._pg_errors import AuthFailed, TlsFailed
 from ._redis_client import RIGHTS, Client, Session
-from ._redis_live import Live, keep, look, pause_writes, paused, values
-from ._redis_save import save
+from ._redis_live import Live, check_stopped, digests, keep, keyspace, look, pause_writes, paused, save_into, values
 from ._redis_scratch import Program, Scratch, check_format, check_memory, program, version_tuple
 from ._redis_staging import Staging, staging_path
 from ._redis_swap import Files
@@ -102,26 +100,22 @@ class Target:
 
     def swap(self) -> dict[str, Any]:
         """See Target. Clients that write wait from when ``keep_keys`` are read until the server stops. Raises Refused, Busy, VerifyFailed, TimedOut."""
-        unit, scratch, deadline = self._runner(), self._running(), self._context.deadline
+        scratch = self._running()
         with self._client.session() as session:
             live = self._look(session)
             if live != self._live:
                 raise Refused(f"{session.place} is not what it was when the artifact was staged", "see who changed its configuration, and restore again")
-            if unit.pid(deadline) not in (0, live.pid):
-                raise Refused(f"the process of service is not that of {session.place}", "see service, host and port")
             files = Files(live.folder, self._staged, self._context.tag)
             scratch.session.ask("REPLICAOF", "NO", "ONE")
             if live.aof:
                 scratch.append_only()
-            least = _lasting(scratch.session) - len(self._options.get("keep_keys") or [])  # those may go; and come behind what a loading server counts
+            least = sum(figures["keys"] - figures["expires"] for figures in keyspace(scratch.session))  # how many never end
+            least -= len(self._options.get("keep_keys") or [])  # those may go; and come behind what a loading server counts
             with paused(session):
-                kept = self._settle(session, scratch)
+                kept = self._settle(session, scratch, live)
                 scratch.finish()
                 files.begin()
-                unit.stop(deadline)
-        swapped = files.put([self._file, *([live.aof] if live.aof else [])], {"keep": kept})
-        unit.start(deadline)
-        self._check_started(live, least)
+                swapped = self._exchange(files, live, least, kept)
         self.discard()
         return swapped
 
@@ -138,6 +132,7 @@ class Target:
         if state["steps"] and not state.get("undone"):
             self._refuse_changed(state.get("keep", {}))
             unit.stop(self._context.deadline)
+            check_stopped(self._client)
             files.take_back()
         unit.start(self._context.deadline)
         self._await_live()
@@ -165,7 +160,11 @@ class Target:
         return program(self._options, self._context.deadline)
 
     def _look(self, session: Session) -> Live:
-        return look(session, lambda inside: self._runner().path(inside, self._context.deadline))
+        unit, deadline = self._runner(), self._context.deadline
+        live = look(session, lambda inside: unit.path(inside, deadline))
+        if unit.pid(deadline) not in (None, live.pid):  # to stop that one would not stop this one
+            raise Refused(f"what service or container names does not run {session.place}", "see service or container, and host and port")
+        return live
 
     def _scratch_folder(self) -> str:
         options = self._options
@@ -205,33 +204,45 @@ class Target:
             raise Refused(f"the artifact has a database {needed - 1}, and the server has {self._live.databases}", "raise its parameter databases")
         return {"databases": str(self._live.databases), "dbfilename": self._file, **self._live.aof_settings}
 
-    def _settle(self, session: Session, scratch: Scratch) -> dict[str, str]:
+    def _settle(self, session: Session, scratch: Scratch, live: Live) -> dict[str, str]:
         """The scratch server has ``keep_keys`` as the live one has them, both have everything on disk; digests of those keys."""
         names = self._options.get("keep_keys") or []
         for _try in range(_TRIES):
-            keep(session, scratch.session, names)
+            kept = digests(keep(session, scratch.session, names))
             scratch.save()
-            self._save(session)
+            save_into(session, os.path.join(live.folder, live.file))
             pause_writes(session)
-            now = values(session, names)
-            if now == values(scratch.session, names):
-                return _digests(now)
+            if kept == digests(values(session, names)):
+                return kept
         raise Busy(f"{', '.join(names)} change all the time", "see who writes them, and restore again")
 
-    def _save(self, session: Session) -> None:
-        """Raises Refused when it does not save where its files would be swapped."""
-        path = os.path.join(self._live.folder, self._file) if self._live else ""
-        before = _state(path)
-        save(session)
-        if _state(path) in (None, before):
-            raise Refused(f"{self._client.place} does not save into {path}", "see data_dir and rdb_file, and whether host and port are those of this server")
+    def _exchange(self, files: Files, live: Live, least: int, kept: Mapping[str, str]) -> dict[str, Any]:
+        """The server is stopped, gets its new files, and is started."""
+        unit, deadline = self._runner(), self._context.deadline
+        try:
+            unit.stop(deadline)
+            check_stopped(self._client)
+            swapped = files.put([self._file, *([live.aof] if live.aof else [])], {"keep": kept})
+            unit.start(deadline)
+            self._check_started(live, least)
+        except (Busy, Refused) as error:  # by itself that would mean that nothing was begun
+            raise VerifyFailed(error.message, error.hint) from None
+        return swapped
 
     def _refuse_changed(self, kept: Mapping[str, str]) -> None:
+        if not kept:
+            return
         try:
             with self._client.session() as session:
-                now = _digests(values(session, list(kept)))
-        except (Unreachable, Busy, TimedOut):
+                now = digests(values(session, list(kept)))
+        except (AuthFailed, TlsFailed):
+            raise
+        except (Unreachable, Busy):
             return  # it does not serve: there is nothing to lose
+        except TimedOut:
+            if self._runner().pid(self._context.deadline) == 0:
+                return
+            raise
         changed = [name for name in kept if now[name] != kept[name]]
         if changed:
             raise Refused(
@@ -240,8 +251,10 @@ class Target:
             )
 
     def _check_started(self, live: Live, least: int) -> None:
-        told, keyspace = self._await_live()
-        found = int(told.get("rdb_last_load_keys_loaded", sum(figures["keys"] for figures in keyspace)))
+        told, databases = self._await_live()
+        if told.get("run_id") == live.run_id:
+            raise VerifyFailed(f"{self._client.place} was not started anew", "see whether service or container is what runs it")
+        found = int(told.get("rdb_last_load_keys_loaded", sum(figures["keys"] for figures in databases)))
         if found < least:
             raise VerifyFailed(f"{self._client.place} loaded {found} keys, and at least {least} were restored", "see its log")
         if (told.get("aof_enabled") == "1") != bool(live.aof):
@@ -256,9 +269,9 @@ class Target:
         while True:
             try:
                 with self._client.session() as session:
-                    told = session.info("persistence")
+                    told = {**session.info("server"), **session.info("persistence")}
                     if told.get("loading", "0") == "0":
-                        return told, _keyspace(session.info("keyspace"))
+                        return told, keyspace(session)
                 until = time.monotonic() + _START_SECONDS
             except (AuthFailed, TlsFailed):
                 raise
@@ -268,27 +281,3 @@ class Target:
             if self._context.deadline.remaining() <= 0:
                 raise TimedOut(f"{self._client.place} did not load its data in time", "see its log")
             time.sleep(0.05)
-
-
-def _state(path: str) -> tuple[int, int] | None:
-    """Another one once the file was replaced."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
-
-
-def _keyspace(told: Mapping[str, str]) -> list[dict[str, int]]:
-    """``keys`` and ``expires`` of each database of INFO keyspace."""
-    parts = [dict(item.split("=") for item in value.split(",")) for name, value in told.items() if name.startswith("db")]
-    return [{"keys": int(part["keys"]), "expires": int(part["expires"])} for part in parts]
-
-
-def _lasting(session: Session) -> int:
-    """How many keys never end."""
-    return sum(figures["keys"] - figures["expires"] for figures in _keyspace(session.info("keyspace")))
-
-
-def _digests(found: Mapping[str, bytes | None]) -> dict[str, str]:
-    return {name: hashlib.sha256(value).hexdigest() if value is not None else "" for name, value in found.items()}

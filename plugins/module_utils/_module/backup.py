@@ -142,7 +142,7 @@ def verify(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     level = params["level"]
     bench = Bench(repository, codec(params["encryption"], deadline), time.time, Progress(params["progress_file"], "verification", deadline))
     step = {"action": "prove", "name": artifact.id, "level": level, "reason": f"it is proven to the level {artifact.level or 'none'}"}
-    if artifact.level == level and _proven_at(artifact, level) > now - params["fresh_seconds"]:
+    if not until and artifact.level == level and _proven_at(artifact, level) > now - params["fresh_seconds"]:
         return {"artifact": artifact.summary(), "proof": None}
     opened = {} if level == "digest" else {"opened_with": admit(artifact, bench)}
     if check_mode:

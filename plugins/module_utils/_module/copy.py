@@ -31,6 +31,7 @@ COPIES: dict[str, Any] = {
 }
 """Other repositories that hold copies: each as a repository, with a name beside its kind."""
 
+
 def copy(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """The result of ``backup_copy``."""
     now, place, deadline = time.time(), place_of(params), deadline_of(params)

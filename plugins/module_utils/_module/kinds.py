@@ -146,7 +146,10 @@ def _default_sqlite(options: _Options) -> dict[str, Any]:
 
 
 def _default_backup(options: _Options) -> dict[str, Any]:
-    return {"restored_age": {"warning": "> 7 d"}, "newest_state": {"warning": "!= good"}, "size_change_percent": {"warning": "< -50 %"}, "covered": {"critical": "> 0"}}
+    return {
+        "restored_age": {"warning": "> 7 d"}, "newest_state": {"warning": "!= good"}, "size_change_percent": {"warning": "< -50 %"},
+        "covered": {"critical": "> 0"},
+    }  # fmt: skip
 
 
 KINDS: dict[str, Kind] = {

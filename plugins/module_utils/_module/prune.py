@@ -56,11 +56,11 @@ def _copied(params: Mapping[str, Any], repository: Repository, artifacts: list[A
         name = given.get("name") or kind_of(repository_part(given))
         found[name] = -math.inf  # whoever cannot be asked has nothing: all that it should have stays
         try:
-            copy = repository_of(repository_part(given))
+            copy = repository_of(repository_part(given), Deadline(_SECONDS, time.monotonic))
             there = known(copy, place)
             check_other(repository, copy)
             found[name] = copied_until(there, artifacts, now)
-            why = "it has no good backup of this source" if found[name] == -math.inf else ""
+            why = "it has no good backup of this source, or newer ones that somebody else wrote" if found[name] == -math.inf else ""
         except InvalidInput:
             raise
         except RunbookError as error:

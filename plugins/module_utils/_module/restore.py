@@ -192,11 +192,15 @@ def take_back(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     tag = _restore_of(params["undo"], place, state)
     known = state.kept(tag)
     told: dict[str, Any] = {"artifact": None, "restore": None, "unfinished": together.unfinished()}
+    if params["set"] and state.kept(params["undo"]):
+        raise InvalidInput(
+            f"{params['undo']} is one restore, and not the run that restored a set", "give the id of the run, or restore_source instead of a set"
+        )
     of_run = params["set"] or params["undo"] == params["run_id"]
     if of_run and (known.get("place") != place or "undone_at" in known):  # a member that the run did not come to
         if not check_mode:
             together.taken_back(params["undo"])
-        return told
+        return {**told, "unfinished": together.unfinished()}
     if known.get("place") != place:
         seen = f"that restore was of {known['place']}" if known else "nothing is known of it here"
         raise NotThere(f"there is no restore {tag} of {place}: {seen}", "its id is in its result (restore.id); see source and state_dir")
@@ -213,11 +217,10 @@ def take_back(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         state.keep(tag, {**known, "undone_at": rfc3339(time.time())})
         state.done(_intent_name(tag))
         together.taken_back(params["undo"])
-    return {**told, "performed": [step]}
+    return {**told, "performed": [step], "unfinished": together.unfinished()}
 
 
 def _restore_of(given: str, place: str, state: Any) -> str:
     """The id of a restore, where that of its run was given."""
     of_run = [tag for tag, body in state.restores().items() if body.get("run_id") == given and body.get("place") == place and "undone_at" not in body]
     return of_run[-1] if of_run else given
-

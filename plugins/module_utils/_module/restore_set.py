@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -23,18 +24,16 @@ class Together:
 
     def __init__(self, state: Any, params: Mapping[str, Any]) -> None:
         self._state, self._set, self._source, self._run = state, params["set"], params["name"], params["run_id"]
-        self._name = f"set-{self._set['name']}" if self._set else ""
+        self._whose = {"environment": params["environment"], "system": params["system"]}
+        whole = "/".join([*self._whose.values(), self._set["name"]]) if self._set else ""
+        self._name = f"set-{hashlib.sha256(whole.encode()).hexdigest()[:16]}" if self._set else ""
 
     def unfinished(self) -> str:
-        """What an earlier run left half done, in a sentence; ``""`` for nothing."""
-        known = self._known()
-        if not known or known["run_id"] == self._run:
-            return ""
-        old = _names(member for member in known["members"] if member not in known["restored"])
-        return (
-            f"the run {known['run_id']} was interrupted: it restored {_names(known['restored'])} of the set, and not {old}; "
-            f"restore the whole set, or take it back with restore_undo={known['run_id']}"
-        )
+        """What an earlier run left half done of a set that this source is a member of, in a sentence; ``""`` for nothing."""
+        return "; ".join(_told(known) for name, known in sorted(self._state.intents().items()) if name.startswith("set-") and self._is_ours(known))
+
+    def _is_ours(self, known: Mapping[str, Any]) -> bool:
+        return bool(known["whose"] == self._whose and self._source in known["members"] and known["run_id"] != self._run)
 
     def begin(self) -> None:
         """Before the first member is touched. What an earlier run left is remembered, should this one be taken back."""
@@ -42,7 +41,7 @@ class Together:
         if self._set and (known is None or known["run_id"] != self._run):
             self._write({
                 "run_id": self._run, "tag": self._run, "set": self._set["name"], "members": self._set["members"], "restored": [],
-                "begun_at": rfc3339(time.time()), "earlier": known,
+                "back": [], "whose": self._whose, "begun_at": rfc3339(time.time()), "earlier": known,
             })  # fmt: skip
 
     def restored(self) -> None:
@@ -60,9 +59,9 @@ class Together:
         known = self._known()
         if known is None or known["run_id"] != run:
             return
-        left = [member for member in known["restored"] if member != self._source]
-        if left:
-            self._write({**known, "restored": left})
+        left, back = [member for member in known["restored"] if member != self._source], {*known["back"], self._source}
+        if not back.issuperset(known["members"]):
+            self._write({**known, "restored": left, "back": sorted(back)})
         elif known["earlier"]:
             self._state.begin(self._name, known["earlier"])
         else:
@@ -78,3 +77,11 @@ class Together:
 
 def _names(members: Any) -> str:
     return ", ".join(members) or "nothing"
+
+
+def _told(known: Mapping[str, Any]) -> str:
+    old = _names(member for member in known["members"] if member not in known["restored"])
+    return (
+        f"the run {known['run_id']} was interrupted: it restored {_names(known['restored'])} of the set, and not {old}; "
+        f"restore the whole set, or take it back with restore_undo={known['run_id']}"
+    )

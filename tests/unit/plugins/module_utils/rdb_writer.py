@@ -53,7 +53,8 @@ def key(code: int, value: bytes, name: bytes = b"k") -> bytes:
 
 
 def intset(size: int, *numbers: int) -> bytes:
-    return struct.pack(f"<II{len(numbers)}{ {2: 'h', 4: 'i', 8: 'q'}[size] }", size, len(numbers), *numbers)
+    letter = {2: "h", 4: "i", 8: "q"}[size]
+    return struct.pack(f"<II{len(numbers)}{letter}", size, len(numbers), *numbers)
 
 
 def ziplist(*entries: bytes) -> bytes:

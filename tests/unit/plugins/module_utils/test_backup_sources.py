@@ -38,7 +38,8 @@ def test_every_key_has_its_default() -> None:
         "orders": {
             "name": "orders", "source": SQLITE, "kind": "sqlite", "repository": REPOSITORY, "class": "", "keep": {"daily": 7}, "rpo": None, "rto": None,
             "fresh": None, "timeout": "4 h", "rpo_seconds": None, "rto_seconds": None, "fresh_seconds": None, "timeout_seconds": 14400.0, "min_objects": 1,
-            "max_shrink_percent": 50.0, "max_growth_percent": 400.0, "set": "", "versions": {}, "revision": "", "images": None, "invariants": (), "scratch": None, "encryption": {}, "enabled": True,
+            "max_shrink_percent": 50.0, "max_growth_percent": 400.0, "set": "", "versions": {}, "revision": "", "images": None,
+            "invariants": (), "scratch": None, "encryption": {}, "enabled": True,
             "copies": [], "places": {}, "pairs": [],
         }
     }  # fmt: skip
@@ -296,5 +297,9 @@ def test_all_of_them_together() -> None:
     assert (told["status"], told["summary"], told["measured_at"]) == ("warning", "2 checks: 1 warning, 1 ok", "2026-11-20T12:00:00Z")
     assert [check["name"] for check in told["checks"]] == ["backup of orders", "backup of log"] and told["attention"] == ["P3 backup of orders: look here"]
     assert judge_sources([], {}, NOON)["status"] == "skipped", "nothing was judged"
+    read = {"item": "orders", "outcome": "failed", "code": "corrupt", "msg": "it is not what was written"}
+    for both in ([{"item": "orders", "outcome": "ok"}, read], [read, {"item": "orders", "outcome": "ok"}]):
+        [check] = judge_sources(both, SOURCES, NOON)["checks"]
+        assert (check["status"], check["message"]) == ("critical", "it is not what was written"), "what was taken, and cannot be read back"
     with pytest.raises(KeyError):
         judge_sources([{"item": "trades", "outcome": "ok"}], SOURCES, NOON)

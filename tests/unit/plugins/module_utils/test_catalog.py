@@ -110,7 +110,8 @@ def test_nothing_and_one(shelf: Shelf) -> None:
     assert artifact.size_bytes == 4 + len(canonical(manifest_of(20)))
     assert artifact.summary() == {
         "id": name_of(20), "state": "good", "level": "", "taken_at": "2026-11-20T12:00:00Z", "size_bytes": artifact.size_bytes, "restored_at": None,
-        "class": "c", "run_id": "", "versions": {}, "host": "db1", "plain_bytes": 10, "totals": {"objects": 0}, "holds": [], "pins": [], "problem": "", "manifest_sha256": digest,
+        "class": "c", "run_id": "", "versions": {}, "host": "db1", "plain_bytes": 10, "totals": {"objects": 0}, "holds": [],
+        "pins": [], "problem": "", "manifest_sha256": digest,
         "recipients": [],
     }  # fmt: skip
 

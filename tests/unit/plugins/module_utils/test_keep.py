@@ -272,10 +272,16 @@ def test_while_the_newest_is_suspect_nothing_goes(policy: dict[str, Any], more: 
     assert caught.value.code == "quarantined" and "backup_accept_anomaly" in caught.value.hint
 
 
-@pytest.mark.parametrize("after", [artifact(NEW), unproven(NEW), artifact(NEW, failed_proof=True), unproven(NEW, size_bytes=0)])
+@pytest.mark.parametrize("after", [artifact(NEW), unproven(NEW), unproven(NEW, size_bytes=0)])
 def test_it_ends_with_the_next_one_that_is_not_suspect(after: Candidate) -> None:
     shelf = [artifact(OLD), artifact(MORNING), artifact("2026-11-19 06:30", suspect=True), after]
     assert OLD in removed_by(plan_prune(shelf, Policy.parse({"last": 1, "minimum_restored": 1}), NOW))
+
+
+def test_what_is_damaged_does_not_end_it() -> None:
+    shelf = [artifact(OLD), artifact(MORNING), artifact("2026-11-19 06:30", suspect=True), artifact(NEW, failed_proof=True)]
+    with pytest.raises(Refused, match="^2026-11-19 06:30, the newest artifact, is suspect"):
+        plan_prune(shelf, Policy.parse({"last": 1, "minimum_restored": 1}), NOW)
 
 
 def test_what_has_no_manifest_neither_begins_nor_ends_it() -> None:
@@ -727,7 +733,8 @@ def expected(artifacts: Sequence[Candidate], policy: Policy, now: float) -> dict
         instants = [instant for found in stamped for instant in (found.taken_at, found.restored_at) if instant is not None]
         if stamped and (max(instants) - now > policy.max_future or now - max(found.taken_at for found in stamped) > policy.plausible_gap):
             return "clock_implausible"
-        if stamped and max(stamped, key=lambda found: (found.taken_at, found.id)).suspect:
+        telling = [found for found in stamped if found.suspect or not found.failed_proof]
+        if telling and max(telling, key=lambda found: (found.taken_at, found.id)).suspect:
             return "quarantined"
         if not proven_of(artifacts) or now - proven_of(artifacts)[0].taken_at > policy.stale_after:
             return "no_recent_proof"

@@ -433,7 +433,9 @@ def test_up_to_when_a_copy_has_the_data(depot: Depot, tmp_path: Path) -> None:
     assert until(old, replace(middle, problem="its data is missing")) == until(old, replace(middle, removing=True)) == old.taken_at
     assert until(old, replace(middle, manifest={**(middle.manifest or {}), "suspect": "torn"})) == old.taken_at
     foreign = replace(new, id=new_id(depot.now, b"abcd"), manifest_sha256="1" * 64, manifest={**(new.manifest or {}), "taken_at": rfc3339(depot.now)})
-    assert until(old, foreign) == depot.now, "what we lost and the copy still has"
+    assert until(old, foreign) == -math.inf, "somebody else wrote it, or we lost it: nobody knows what the copy has of ours"
+    older = replace(foreign, manifest={**(new.manifest or {}), "taken_at": rfc3339(middle.taken_at)})
+    assert until(old, older) == middle.taken_at, "what was pruned here"
     assert until(old, replace(foreign, manifest={**(new.manifest or {}), "taken_at": rfc3339(depot.now + DAY)})) == old.taken_at
 
 

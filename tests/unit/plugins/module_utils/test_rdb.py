@@ -234,7 +234,7 @@ def test_no_content_breaks_the_reader(noise: bytes, code: int, packed: bool) -> 
 @given(st.sampled_from([form for forms in SAME.values() for form in forms if len(form) < 1000]), st.data())
 def test_no_damage_within_values_breaks_the_reader(form: bytes, data: st.DataObject) -> None:
     broken = bytearray(form)
-    for _ in range(data.draw(st.integers(1, 3))):
+    for _unused in range(data.draw(st.integers(1, 3))):
         broken[data.draw(st.integers(0, len(form) - 1))] = data.draw(st.integers(0, 255))
     try:
         parsed(rdb(bytes(broken), summed=False))

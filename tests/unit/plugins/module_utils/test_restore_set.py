@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -94,6 +95,30 @@ def test_what_an_earlier_run_left_is_known_again_once_the_next_is_taken_back(pai
     assert "the run run-b was interrupted" in pair.unfinished()
     assert pair.undo("run-b") == [False, True]
     assert "the run run-a was interrupted: it restored orders" in pair.unfinished()
+
+
+def test_a_member_that_is_restored_alone_knows_of_what_is_half_done(pair: Pair) -> None:
+    pair.restore("orders", "run-a")
+    alone = pair.call("trades", "run-b", set=None, confirm=pair.call("trades", "run-b", set=None, check_mode=True)["confirm"])
+    assert "the run run-a was interrupted" in alone["unfinished"]
+
+
+def test_one_restore_is_no_run_of_a_set(pair: Pair) -> None:
+    pair.restore("orders", "run-a")
+    one = pair.restore("trades", "run-a")["restore"]["id"]
+    with pytest.raises(InvalidInput, match="is one restore"):
+        pair.call("trades", "run-b", undo=one)
+
+
+def test_a_set_stays_half_done_until_every_member_is_taken_back(pair: Pair) -> None:
+    """Whatever order they go in, and whatever was not known to be restored."""
+    pair.restore("orders", "run-a")
+    [note] = pair.state.glob("intents/set-*.json")
+    note.write_text(json.dumps({**json.loads(note.read_text()), "restored": []}))
+    pair.call("trades", "run-b", undo="run-a")
+    assert "the run run-a was interrupted" in pair.unfinished()
+    pair.call("orders", "run-b", undo="run-a")
+    assert pair.unfinished() == ""
 
 
 def test_what_is_restored_alone_knows_of_no_set(pair: Pair) -> None:

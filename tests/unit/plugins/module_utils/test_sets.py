@@ -152,6 +152,19 @@ def test_how_it_ended(done: list[Any], back: list[Any], state: str, told: list[s
         assert not any(result["restore"] for result in found["results"]) and not any(result.get("outcome") == "ok" for result in found["results"])
 
 
+def test_services_stay_stopped_while_another_run_is_at_it() -> None:
+    busy = {"outcome": "busy", "msg": "it is being restored"}
+    assert conclude(results(ledger=busy), results(settings=GOOD, cache=GOOD, ledger=GOOD), MEMBERS)["state"] == "mixed"
+    assert conclude([{**busy, "item": "ledger"}], [{**GOOD, "item": "ledger"}], ["ledger"])["state"] == "mixed"
+
+
+def test_what_an_earlier_run_left_half_done_is_not_whole() -> None:
+    half = {**GOOD, "unfinished": "the run a was interrupted"}
+    assert conclude(results(ledger=half), [], ["ledger"])["state"] == "mixed"
+    assert conclude(results(ledger=half, cache=GOOD), [], ["ledger", "cache"])["state"] == "new", "the last one ended it"
+    assert conclude(results(ledger=BAD), results(ledger=half), ["ledger"])["state"] == "mixed"
+
+
 SOURCES: dict[str, dict[str, Any]] = {**{name: {"set": "trading"} for name in MEMBERS}, "log": {"set": ""}}
 
 

@@ -79,4 +79,4 @@ def test_a_program_that_neither_takes_nor_gives(seconds: float, stall: float | N
         rest = memoryview(NOISE)
         while rest:
             rest = rest[child.exchange(rest, 1000)[0] :]
-    assert type(caught.value) is error
+    assert caught.value.__class__ is error

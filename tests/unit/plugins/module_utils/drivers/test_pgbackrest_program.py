@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the tradeops.runbook contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How pgBackRest is called, and what its errors mean, as it prints them. A real one is in tests/integration/test_pgbackrest.py."""
+"""How pgBackRest is called, and what its errors mean, as it prints them. A real one is in tests/servers/test_pgbackrest.py."""
 
 from __future__ import annotations
 

@@ -13,15 +13,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.backup_types import Context
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import RunbookError
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import CommandFailed, RunbookError
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Deadline
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.transfer import Part
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _pgbackrest_staging
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._pgbackrest import Pgbackrest
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._pgbackrest_cluster import PgCtl
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._pgbackrest_staging import Staging
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.pgbackrest_backup import Source, forget, replay
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.pgbackrest_restore import Target
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore import bring_back
@@ -294,6 +298,41 @@ def test_a_restore_and_what_comes_after_it(folder: Path) -> None:
         assert cluster.sql(DONE) == "1,2" and not list(cluster.folder.glob("space.restored-*")) and not list(cluster.folder.glob("data.before-*"))
 
 
+def test_a_swap_that_cannot_be_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an undo needs stays until it was done, tablespaces too; and what cannot be removed does not spoil a restore."""
+    (folder / "u").mkdir()
+    with Cluster() as cluster:
+        site = PgbackrestSite(folder / "u", cluster)
+        (cluster.folder / "space").mkdir()
+        shutil.chown(cluster.folder / "space", cluster.account)
+        cluster.sql(f"create tablespace space location '{cluster.folder}/space'", "create table done (i int) tablespace space", "insert into done values (1)")
+        first = site.back_up()["artifact"]["id"]
+        cluster.sql("insert into done values (2)")
+
+        def broken(*_arguments: object, **_options: object) -> None:
+            monkeypatch.setattr(PgCtl, "stop", broken)
+            raise CommandFailed(["pg_ctl"], 1, "broken")
+
+        monkeypatch.setattr(Staging, "release", broken)
+        with pytest.raises(RunbookError) as caught:
+            site.restore(select=first)
+        [space] = cluster.folder.glob("space.restored-*")
+        assert caught.value.code == "unsure" and list(space.iterdir()) and list(cluster.folder.glob(".data.restore-*/swap.json"))
+        monkeypatch.undo()
+        target = Target(site.options, replace(context(), scratch=False, tag=space.name.partition("-")[2]))
+        target.undo({})
+        assert cluster.sql(DONE) == "1,2"
+        target.discard()
+        assert site.leftovers() == [".s.PGSQL.5432", ".s.PGSQL.5432.lock"] and not space.exists()
+
+        monkeypatch.setattr(_pgbackrest_staging, "_remove", lambda path: os.rmdir(f"{path}/"))  # which is not empty
+        done = site.restore(select=first)["restore"]
+        monkeypatch.undo()
+        assert cluster.sql(DONE) == "1" and list(cluster.folder.glob(".data.restore-*"))
+        bring_back(site.params(undo=done["id"]), False)
+        assert cluster.sql(DONE) == "1,2" and not list(cluster.folder.glob(f"*{done['id']}"))
+
+
 def test_another_cluster_and_a_fork(folder: Path) -> None:
     """Gates of a server that is none of the stanza's, then of its standby; once that is promoted, two histories share an archive."""
     (folder / "f").mkdir()
@@ -363,6 +402,31 @@ def test_chains_go_together(folder: Path) -> None:
             remove({**two, "identity": {"system_id": "1"}})
         assert caught.value.code == "other_cluster"
         remove(one)  # gone already
+
+
+def test_only_what_is_ours_goes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup of which no document was stored goes at once; and one that somebody else ends while another goes stays."""
+    (folder / "o").mkdir()
+    with Cluster() as cluster:
+        site = PgbackrestSite(folder / "o", cluster)
+        site.options["type"] = "full"
+        site.back_up()
+        [first] = cluster.labels()
+        with pytest.raises(ZeroDivisionError), Source(site.options, context()).open():
+            assert len(cluster.labels()) == 2
+            raise ZeroDivisionError
+        assert cluster.labels() == [first]
+        site.back_up()
+        second, watch = cluster.labels()[1], Pgbackrest.watch
+
+        def after_another(program: Pgbackrest, name: str, *options: str) -> list[str]:
+            cluster.pgbackrest("backup", "--type=full", "--start-fast", "--no-expire-auto")
+            return watch(program, name, *options)
+
+        oldest = cluster.segments()[0].name
+        monkeypatch.setattr(Pgbackrest, "watch", after_another)
+        forget(site.options)({"label": first})
+        assert cluster.labels()[:-1] == [second] and oldest not in [path.name for path in cluster.segments()]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
