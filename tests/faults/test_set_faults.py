@@ -65,9 +65,8 @@ class Whole:
 
     def intent(self) -> dict[str, Any]:
         """What is begun of the set."""
-        path = self.state / "intents/set-trading.json"
-        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        return found
+        found: list[dict[str, Any]] = [json.loads(path.read_text()) for path in self.state.glob("intents/set-trading-*.json")]
+        return found[0] if found else {}
 
     def unfinished(self) -> str:
         name = next(iter(self.members))

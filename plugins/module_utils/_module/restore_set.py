@@ -26,7 +26,7 @@ class Together:
         self._state, self._set, self._source, self._run = state, params["set"], params["name"], params["run_id"]
         self._whose = {"environment": params["environment"], "system": params["system"]}
         whole = "/".join([*self._whose.values(), self._set["name"]]) if self._set else ""
-        self._name = f"set-{hashlib.sha256(whole.encode()).hexdigest()[:16]}" if self._set else ""
+        self._name = f"set-{self._set['name']}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}" if self._set else ""
 
     def unfinished(self) -> str:
         """What an earlier run left half done of a set that this source is a member of, in a sentence; ``""`` for nothing."""

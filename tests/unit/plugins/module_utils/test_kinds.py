@@ -137,7 +137,7 @@ def test_options_with_secrets_are_marked() -> None:
             walk(option.get("options", {}))
 
     walk(CHECKS["options"])
-    assert found == {"secret_headers": True}
+    assert found == {"secret_headers": True, "secret_access_key": True, "secret_session_token": True}
 
 
 def test_units_of_what_is_read() -> None:
