@@ -47,7 +47,7 @@ def confirmed(source: str) -> dict[str, str]:
     assert sorted(tokens) == NODES
     chosen = json.dumps({"restore_source": source, "tokens": tokens, "restore_confirm": "{{ tokens[inventory_hostname] }}"})
     output = good("restore", "-e", chosen)
-    found = re.findall(r"ok: \[([\w-]+)\] => \n\s+msg:\n(?:\s+\w+: .*\n)*?\s+take_back_with: -e restore_undo=(\S+)", output)
+    found = re.findall(r"ok: \[([\w-]+)\] => \(item=.*\) => \n\s+msg:\n(?:\s+\w+: .*\n)*?\s+take_back_with: -e restore_undo=(\S+)", output)
     assert sorted(name for name, _id in found) == NODES
     return dict(found)
 
