@@ -150,7 +150,6 @@ def test_a_set_comes_back_as_one_and_goes_again(host: Host) -> None:
     assert back is not None, output
     good("restore", "-e", "restore_set=exchange", "-e", f"restore_undo={back[1]}", *OPEN)
     assert (digest(host), host.check_output("sha256sum /srv/settings/*")) == broken
-    confirmed("-e", "restore_set=exchange", "-e", "restore_select=latest_restored", *OPEN)
 
 
 def test_a_database_goes_back_to_right_before_a_mistake(host: Host) -> None:
