@@ -13,7 +13,6 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._module import pr
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore import bring_back
 from ansible_collections.tradeops.runbook.tests.faults.conftest import EVERYTHING, evidence, whole
 from ansible_collections.tradeops.runbook.tests.support.backup_sites import RANDOM, Site
-from ansible_collections.tradeops.runbook.tests.support.children import forked, status_of
+from ansible_collections.tradeops.runbook.tests.support.children import forked, killed, status_of
 
 FLIPS, ROUND_TRIPS, KILLS, SIZES = (1000, 20, 20, 24) if EVERYTHING else (20, 2, 3, 6)
 DAY = 86400.0
@@ -49,19 +48,6 @@ def note(site: Site, table: dict[str, dict[str, str]]) -> Callable[[str, str], N
 
 
 Note = Callable[[str, str], None]
-
-
-def killed(work: Callable[[], Any], seconds: float) -> bool:
-    """``work`` in a child that is killed after a while; whether it was still alive."""
-    pid = forked(work)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            return False
-        time.sleep(0.0005)
-    os.kill(pid, signal.SIGKILL)
-    status_of(pid)
-    return True
 
 
 def test_round_trips(site: Site, note: Note) -> None:

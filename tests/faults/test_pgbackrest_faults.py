@@ -23,7 +23,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._pgbackr
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._pgbackrest_swap import Swap
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore import bring_back
 from ansible_collections.tradeops.runbook.tests.faults.conftest import EVERYTHING, evidence, whole
-from ansible_collections.tradeops.runbook.tests.support.children import forked, status_of
+from ansible_collections.tradeops.runbook.tests.support.children import forked, killed, status_of
 from ansible_collections.tradeops.runbook.tests.support.pgbackrest import Cluster, PgbackrestSite, installed
 
 pytestmark = pytest.mark.skipif(not installed(), reason="pgBackRest or PostgreSQL is not installed (Debian packages pgbackrest, postgresql)")
@@ -56,19 +56,6 @@ def site(folder: Path) -> Iterator[PgbackrestSite]:
         found = PgbackrestSite(folder, cluster)
         found.back_up()
         yield found
-
-
-def killed_after(work: Callable[[], Any], seconds: float) -> bool:
-    """``work`` in a child that is killed after a while; whether it was still alive."""
-    pid = forked(work)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            return False
-        time.sleep(0.001)
-    os.kill(pid, signal.SIGKILL)
-    status_of(pid)
-    return True
 
 
 def killed_at(work: Callable[[], Any], step: tuple[type[Any], str, bool]) -> bool:
@@ -115,7 +102,7 @@ def test_backups_that_are_killed(site: PgbackrestSite, table: list[str]) -> None
     good = site.back_up()["artifact"]["id"]
     lasted, before, alive = time.monotonic() - started, site.bytes_of(good), 0
     for number in range(KILLS):
-        alive += killed_after(site.back_up, lasted * (number + 0.5) / KILLS)
+        alive += killed(site.back_up, lasted * (number + 0.5) / KILLS)
         whole(site)
         assert site.bytes_of(good) == before
     assert site.back_up()["artifact"]["state"] == "good" and not list(site.store.rglob(".*.part"))

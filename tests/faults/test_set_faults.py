@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup im
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore import bring_back
 from ansible_collections.tradeops.runbook.tests.faults.conftest import EVERYTHING, evidence
 from ansible_collections.tradeops.runbook.tests.support.backup_sites import RANDOM, FilesSite, PostgresqlSite, Site, SqliteSite
-from ansible_collections.tradeops.runbook.tests.support.children import forked, status_of
+from ansible_collections.tradeops.runbook.tests.support.children import killed
 from ansible_collections.tradeops.runbook.tests.support.postgresql import Server
 
 TIMES = 20 if EVERYTHING else 2
@@ -125,18 +122,6 @@ def test_a_member_that_fails_leaves_all_as_they_were(trading: Whole, rows: list[
         old += trading.content() == damaged and trading.unfinished() == "" and not any(one.leftovers() for one in trading.members.values())
     assert old == TIMES
     rows.append(f"| One member, each in turn, cannot be restored: all are as they were | {old} of {TIMES} |")
-
-
-def killed(work: Callable[[], Any], seconds: float) -> bool:
-    """``work`` in a child that is killed after a while; whether it was still alive."""
-    pid, end = forked(work), time.monotonic() + seconds
-    while time.monotonic() < end:
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            return False
-        time.sleep(0.0005)
-    os.kill(pid, signal.SIGKILL)
-    status_of(pid)
-    return True
 
 
 def test_a_set_that_is_killed_is_finished_or_taken_back(trading: Whole, rows: list[str]) -> None:

@@ -28,7 +28,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.transfer im
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup import take, tell, verify
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.restore import bring_back
 from ansible_collections.tradeops.runbook.tests.support.backup_sites import FilesSite, PostgresqlSite, Site, SqliteSite
-from ansible_collections.tradeops.runbook.tests.support.postgresql import Server, programs
+from ansible_collections.tradeops.runbook.tests.support.postgresql import Server
 
 pytestmark = pytest.mark.skipif(shutil.which("age-keygen") is None, reason="the program age is not installed (Debian package age)")
 
@@ -51,14 +51,6 @@ class Keys:
 
     def with_identity(self, name: str) -> dict[str, Any]:
         return {"recipients": self.recipients, "identity_file": str(self.folder / name)}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    if programs() is None:
-        pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
-    with Server() as found:
-        yield found
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._pg_erro
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.backup import take
 from ansible_collections.tradeops.runbook.tests.integration.conftest import COLLECTION_ROOT
 from ansible_collections.tradeops.runbook.tests.support.backup_sites import FilesSite, PostgresqlSite, Site, SqliteSite
-from ansible_collections.tradeops.runbook.tests.support.postgresql import Server, programs
+from ansible_collections.tradeops.runbook.tests.support.postgresql import Server
 from dateutil.rrule import rrulestr
 
 HOUR, DAY = 3600.0, 86400.0
@@ -45,14 +45,6 @@ connection.execute("insert into trades (note) select 'newer' from trades limit 1
 print("ready", flush=True)
 sys.stdin.read()
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    if programs() is None:
-        pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
-    with Server() as found:
-        yield found
 
 
 @pytest.fixture

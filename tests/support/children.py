@@ -8,7 +8,9 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,18 @@ def forked(work: Callable[[], object]) -> int:
 def status_of(pid: int) -> int:
     """Waits for a child; its exit status, or the negative number of the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def killed(work: Callable[[], object], seconds: float) -> bool:
+    """``work`` in a child that is killed after a while; whether it was still alive."""
+    pid, end = forked(work), time.monotonic() + seconds
+    while time.monotonic() < end:
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return False
+        time.sleep(0.0005)
+    os.kill(pid, signal.SIGKILL)
+    status_of(pid)
+    return True
 
 
 def answer(work: Callable[[], Any]) -> Any:

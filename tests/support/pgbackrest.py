@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.tradeops.runbook.tests.support.backup_sites import Site
 from ansible_collections.tradeops.runbook.tests.support.postgresql import programs
+from ansible_collections.tradeops.runbook.tests.support.running import Running
 
 STANZA = "main"
 
@@ -35,7 +36,7 @@ def memory() -> str | None:
     return None
 
 
-class Cluster:
+class Cluster(Running):
     """One primary with its archive. ``start`` and ``stop`` as often as you like; ``remove`` at the end; as a context, both.
 
     ``of`` is another one whose repository it uses; ``on_disk`` keeps it out of memory, where times count.
@@ -132,17 +133,6 @@ class Cluster:
         """Nothing is left."""
         self.stop("immediate")
         shutil.rmtree(self.folder)
-
-    def __enter__(self) -> Cluster:
-        try:
-            self.start()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.remove()
 
     def archive(self) -> None:
         """Everything that was committed is in the archive when this returns."""

@@ -16,6 +16,8 @@ import time
 from itertools import count
 from pathlib import Path
 
+from ansible_collections.tradeops.runbook.tests.support.running import Running
+
 PASSWORD = "s3cret/of:the@test"
 """With the characters that an address must escape."""
 
@@ -29,7 +31,7 @@ def programs() -> Path | None:
     return next((folder for folder in reversed(folders) if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
 
 
-class Server:
+class Server(Running):
     """``start`` and ``stop`` as often as you like; ``remove`` at the end; as a context, both.
 
     Given a primary, a standby of it. ``settings`` are for the next start.
@@ -105,18 +107,6 @@ class Server:
         """Nothing is left."""
         self.stop()
         shutil.rmtree(self.folder)
-
-    def __enter__(self) -> Server:
-        """Started; removed at the end, also when it does not start."""
-        try:
-            self.start()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.remove()
 
     def database(self) -> str:
         """The address of a new, empty database, by way of the socket. Its locale sorts text otherwise than SQLite, where the server can."""

@@ -13,10 +13,9 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-if TYPE_CHECKING:
-    from typing import Self
+from ansible_collections.tradeops.runbook.tests.support.running import Running
 
 PASSWORD = "s3cret/of:the@test"
 
@@ -37,7 +36,7 @@ def older_program() -> str:
     return str(path) if path and path.exists() else ""
 
 
-class Server:
+class Server(Running):
     """``start`` and ``stop`` as often as you like; ``remove`` at the end; as a context, both.
 
     ``options`` are those of redis.conf, for the next start. When ``protected``, PASSWORD is asked for.
@@ -115,18 +114,6 @@ class Server:
         """Nothing is left."""
         self.stop()
         shutil.rmtree(self.folder)
-
-    def __enter__(self) -> Self:
-        """Started; removed at the end, also when it does not start."""
-        try:
-            self.start()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.remove()
 
     def ask(self, *words: Any) -> Any:
         """What one command answers: bytes, int, None, or lists of them. Raises Wrong."""

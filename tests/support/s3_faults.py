@@ -127,6 +127,15 @@ def serving(tls: ssl.SSLContext | None = None, **fields: Any) -> Iterator[Server
             thread.join()
 
 
+@contextmanager
+def sound() -> Iterator[Server]:
+    """One of which in the end every request was signed, and no upload is open."""
+    with serving() as found:
+        yield found
+        assert not found.unsigned
+        assert not found.uploads, "an upload was left open"
+
+
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False

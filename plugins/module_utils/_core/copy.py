@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .backup_types import Repository
-from .catalog import LARGEST_NOTE, Artifact, newest_good, note_name, select
+from .catalog import Artifact, newest_good, note_name, read_note, select
 from .errors import Exists, NoSpace, Refused, RunbookError, VerifyFailed
 from .manifest import digest_of
 from .proof import Bench, parts_of, prove, prove_stored
@@ -225,20 +225,10 @@ class Copying:
 
     def _note(self, name: str, sha256: str = "") -> None:
         """A small file as it is."""
-        body = _whole(self._source.repository, name)
+        body = read_note(self._source.repository, name)
         if sha256 and digest_of(body) != sha256:
             raise VerifyFailed(f"{name} was changed while it was copied", "see who else writes there")
         with suppress(Exists):  # it was interrupted after this, or another host was faster
             self._target.repository.create(name, body)
-        if sha256 and _whole(self._target.repository, name) != body:
+        if sha256 and read_note(self._target.repository, name) != body:
             raise NotTheSame(f"{name} is not the same in {self._target.repository.identity().place}", "see who else writes there")
-
-
-def _whole(repository: Repository, name: str) -> bytes:
-    found = b""
-    with repository.open(name) as reader:
-        while True:
-            block = reader.read(BLOCK)
-            found += block
-            if not block or len(found) > LARGEST_NOTE:
-                return found

@@ -28,8 +28,8 @@ from ansible_collections.tradeops.runbook.tests.support.s3_faults import (
     Server,
     made,
     read,
-    serving,
     skewed,
+    sound,
     store,
 )
 
@@ -38,11 +38,8 @@ boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """In the end every request was signed and no upload is open."""
-    with serving() as found:
+    with sound() as found:
         yield found
-        assert not found.unsigned
-        assert not found.uploads, "an upload was left open"
 
 
 @pytest.fixture
