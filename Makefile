@@ -9,7 +9,7 @@ help: ## This list
 demo: ## A trading service, health runs, a fault, the report; no root, no Docker
 	@tools/demo
 
-test: ## lint, sanity, unit, integration and molecule, with one summary
+test: ## lint, sanity, unit, integration, servers, faults and molecule, with one summary
 	@tools/test
 
 lint: ## yamllint, ansible-lint, changelog, archive, shellcheck
