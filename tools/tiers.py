@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build"
 NOT_RUN = 77  # as in tools/env
 TAIL_LINES = 60
+LINE = 600  # of a failure in the summary; all of it stands above
 WITH_ANSIBLE = [
     *(f"tests/unit/plugins/{folder}/" for folder in ("action", "callback", "filter", "lookup", "modules")),
     *(f"tests/unit/plugins/module_utils/test_{name}.py" for name in ("runbook_module", "hints", "health", "kinds")),
@@ -199,7 +200,9 @@ def summary(tiers: list[Tier], notes: list[str]) -> bool:
               f"{one.counts['skipped']:8} {one.seconds:8.0f}  {one.reason}".rstrip())
         for result, number in one.counts.items():
             total[result] += number
-    for note in [*notes, *(f"skipped: {one.title}: {skip}" for one in tiers for skip in one.skips)]:
+    left_out = [f"skipped: {one.title}: {skip}" for one in tiers for skip in one.skips]
+    wrong = [f"failed: {one.title}: {failure}"[:LINE] for one in tiers for failure in one.failures]
+    for note in [*notes, *left_out, *wrong]:
         print(note)
     print("{passed} passed, {failed} failed, {skipped} skipped".format(**total))
     return total["failed"] == 0 and all(one.result != "not run" for one in tiers)

@@ -127,9 +127,8 @@ def serving(tls: ssl.SSLContext | None = None, **fields: Any) -> Iterator[Server
             thread.join()
 
 
-@contextmanager
 def sound() -> Iterator[Server]:
-    """One of which in the end every request was signed, and no upload is open."""
+    """Body of a fixture: one of which in the end every request was signed, and no upload is open."""
     with serving() as found:
         yield found
         assert not found.unsigned

@@ -38,8 +38,7 @@ boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with sound() as found:
-        yield found
+    yield from sound()
 
 
 @pytest.fixture
