@@ -196,7 +196,7 @@ def test_a_forked_child_leaves_the_connection_alone(where: Places) -> None:
     ours.begin(dict(started()[1]))
     relay = ours._relay
     assert relay
-    until(lambda: relay._db is not None, 10)
+    until(lambda: relay._db is not None)
     for _number in range(30):
         pid = os.fork()
         if pid == 0:
@@ -206,7 +206,7 @@ def test_a_forked_child_leaves_the_connection_alone(where: Places) -> None:
                 os._exit(len(history.open_runs()))
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
     ours.record("hosts", {"hosts": {}})
-    until(lambda: len(rows(where, "select 1 from open_events")) == 2, 10)
+    until(lambda: len(rows(where, "select 1 from open_events")) == 2)
     assert ours.finish("finished", {}, 0).anchor and said == []
     assert rows(where, "select 1 from open_events union all select 1 from open_runs") == []
     assert not relay._thread.is_alive()
@@ -221,7 +221,7 @@ def sites(server: Server, tmp_path: Path) -> list[Site]:
     key = tmp_path / "ledger.key"
     key.write_text("5a" * 32, encoding="ascii")
     key.chmod(0o600)
-    shared = {"RUNBOOK_HISTORY_URL": url, "RUNBOOK_LEDGER_KEY_FILE": str(key), open_runs.DEAD_SECONDS: str(DEAD)}
+    shared = {"RUNBOOK_HISTORY_URL": url, "RUNBOOK_LEDGER_KEY_FILE": str(key)}
     made = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -254,10 +254,12 @@ def test_two_controllers_at_once_make_one_chain(sites: list[Site], tmp_path: Pat
 
 
 def test_a_killed_run_is_adopted_once_by_another_controller(sites: list[Site], tmp_path: Path) -> None:
+    for site in sites:
+        site.runner = replace(site.runner, environment={**site.runner.environment, open_runs.DEAD_SECONDS: str(DEAD)})
     marker = tmp_path / "slow"
     process = sites[0].start(sites[0].play(NOTE, slow(marker, 20)))
     until(marker.exists)
-    until(lambda: len(rows(place(sites[0]), "select 1 from open_events")) >= 3, 20)
+    until(lambda: len(rows(place(sites[0]), "select 1 from open_events")) >= 3)
     identity = rows(place(sites[0]), "select run_id from open_runs")[0][0]
     process.kill()
     process.communicate()
