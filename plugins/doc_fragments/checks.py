@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from textwrap import indent
 
+from ansible_collections.tradeops.runbook.plugins.doc_fragments.checks_data import CONNECTIONS, SERVERS
+from ansible_collections.tradeops.runbook.plugins.doc_fragments.checks_engines import ENGINES, REQUESTS
 from ansible_collections.tradeops.runbook.plugins.doc_fragments.s3 import ModuleDocFragment as S3
 
 
@@ -15,11 +17,9 @@ class ModuleDocFragment:
 
     DOCUMENTATION: str = (
         r"""
-options:
-  connections:
-    description: "Named connections that checks refer to, such as C({orders: {path: /var/lib/app/orders.db}}) for an SQLite file."
-    type: dict
-    default: {}
+options:"""
+        + CONNECTIONS
+        + r"""
   checks:
     description: The checks. Each has a name, exactly one kind, and limits on what that kind measures.
     type: list
@@ -69,39 +69,9 @@ options:
         type: list
         elements: str
         default: []
-      http:
-        description:
-          - One HTTP request. Measures C(status_code), C(latency) (s), C(size) (B) and what O(checks[].http.read) names.
-          - C(status_code) is critical from 300 on unless limits say otherwise. Redirects are followed on the same host only.
-        type: dict
-        suboptions:
-          url: {description: Address (http or https) without name and password., type: str, required: true}
-          method: {description: Request method., type: str, choices: [GET, HEAD], default: GET}
-          headers: {description: Header fields., type: dict, default: {}}
-          secret_headers: {description: "Header fields with secrets, such as an API key.", type: dict}
-          read:
-            description:
-              - Name to JMESPath in a JSON answer, or C({path, unit, timezone}). The unit is C(s), C(B) or C(percent) for limits with units.
-              - A point in time also measures C(<name>.age) (s), a list C(<name>.count), when limits ask for them. C(timezone) (IANA name)
-                is for instants written without an offset.
-            type: dict
-            default: {}
-          expect_refused:
-            description: The request must be refused with 401 or 403; anything else is critical.
-            type: bool
-            default: false
-          max_bytes: {description: Largest answer to be read., type: int, default: 1048576}
-          ca_path: {description: File with the certificates of trusted authorities (PEM)., type: path}
-          validate_certs: {description: Verify the certificate. A check that does not says so in its notes., type: bool, default: true}
-          timeout_seconds: &timeout {description: Seconds one measurement may take., type: float, default: 10.0}
-      tcp:
-        description: Connects to a port. Measures C(latency) (s).
-        type: dict
-        suboptions:
-          host: {description: Name or address., type: str, required: true}
-          port: {description: Port., type: int, required: true}
-          timeout_seconds: *timeout
-      dns:
+"""
+        + REQUESTS[1:]
+        + r"""      dns:
         description:
           - Resolves a name as programs on the host do. Measures C(latency) (s), C(addresses) (list), C(address_count), C(missing) (list)
             and C(missing_count). No address and missing ones are critical.
@@ -232,14 +202,18 @@ options:
           timeout_seconds: *timeout
       sql:
         description:
-          - One reading query. Measures C(value) (first column of the first row), C(rows), C(latency) (s), and every column of the first
-            row by its name.
+          - One reading query, of SQLite or PostgreSQL. Measures C(value) (first column of the first row), C(rows), C(latency) (s), and every
+            column of the first row by its name.
         type: dict
         suboptions:
           connection: {description: Name of a connection., type: str, required: true}
           query: {description: A single statement that reads., type: str, required: true}
-          parameters: {description: Values for the placeholders of the query., type: list, elements: raw, default: []}
+          parameters: {description: "Values for its placeholders: C(?) in SQLite, C(%s) in PostgreSQL (C(%%) is C(%)).", type: list, elements: raw, default: []}
           timeout_seconds: *timeout
+"""
+        + SERVERS
+        + ENGINES[1:]
+        + r"""
       backup:
         description:
           - The backups of a source, by their manifests and proofs. Measures C(age) (s, of the data in the newest good one), C(restored_age) (s,

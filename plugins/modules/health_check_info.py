@@ -15,7 +15,8 @@ description:
     measure against limits.
   - A target that refuses, hangs or answers wrongly is C(critical). A probe that could not measure is C(unknown), which is never
     green. A bad verdict is data; the module itself fails only when its arguments make no sense.
-  - Writes nothing. The write test of an SQLite database takes the write lock and rolls back; in check mode it is left out.
+  - Writes nothing. The write test of an SQLite database takes the write lock and rolls back; the one of Redis, which has to be asked for, writes
+    a key that ends by itself. In check mode both are left out.
 author:
   - tradeops.runbook contributors (@tradeops)
 extends_documentation_fragment:
@@ -40,6 +41,8 @@ attributes:
 requirements:
   - python3-jmespath on the managed node for O(checks[].http.read)
   - python3-cryptography on the managed node for O(checks[].tls)
+  - python3-psycopg2 on the managed node for connections to PostgreSQL
+  - python3-redis on the managed node for connections to Redis
 seealso:
   - plugin: tradeops.runbook.compile_checks
     plugin_type: filter
@@ -108,6 +111,7 @@ checks:
       units: {disk_used_percent: percent}
 """
 
+from ansible_collections.tradeops.runbook.plugins.module_utils._module.data_kinds import CONNECTION
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.health import check_health
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.kinds import CHECKS, CONNECTIONS
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.runbook_module import RunbookModule, run
@@ -122,6 +126,7 @@ def main() -> None:
             "deadline_seconds": {"type": "float", "default": 60.0},
             "max_parallel": {"type": "int", "default": 8},
         },
+        named={"connections": CONNECTION},
         supports_check_mode=True,
     )
     run(module, lambda: check_health(module.params, module.check_mode))

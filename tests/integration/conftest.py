@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.tradeops.runbook.tests.support import ports
 
 COLLECTION_ROOT = Path(__file__).resolve().parents[2]
 
@@ -104,7 +104,4 @@ def playbook(tmp_path: Path) -> PlaybookRunner:
 
 @pytest.fixture
 def free_port() -> int:
-    """A TCP port on loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return ports.free_port()

@@ -231,7 +231,7 @@ def test_killed_the_data_is_old_or_new_and_the_next_one_cleans_up(server: Server
 
 
 def test_what_cannot_be_restored_into(tmp_path: Path, artifact: bytes) -> None:
-    with pytest.raises(NotThere, match="no container"):
+    with pytest.raises(NotThere, match="(?i)no such container"):
         Target({"container": "no such container"}, context()).identity()
     with pytest.raises(InvalidInput, match="service excludes container"):
         Target({"container": "db", "service": "redis.service"}, context())

@@ -16,8 +16,10 @@ from .verdict import PENDING_SEVERITY, STATUSES, conclude, judge_measures, summa
 _EVERY_KIND = ("name", "limits", "severity", "for", "mute", "poll", "enabled", "baselines", "notes")
 """Keys of a check that are not its kind."""
 
-PACKAGES = {"jmespath": "python3-jmespath", "cryptography": "python3-cryptography"}
+PACKAGES = {"jmespath": "python3-jmespath", "cryptography": "python3-cryptography", "psycopg2": "python3-psycopg2", "redis": "python3-redis"}
 """Python libraries that checks may need on a host, and the packages of Debian and RHEL that bring them."""
+
+_OF_KIND = {"tls": "cryptography", "postgresql": "psycopg2", "redis": "redis"}
 
 
 def needed_libraries(checks: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -27,8 +29,7 @@ def needed_libraries(checks: Iterable[Mapping[str, Any]]) -> list[str]:
         http = check.get("http")
         if isinstance(http, Mapping) and http.get("read"):
             needed.add("jmespath")
-        if check.get("tls"):
-            needed.add("cryptography")
+        needed |= {library for kind, library in _OF_KIND.items() if check.get(kind)}
         if _is_in_s3(check.get("backup")):
             needed.add("boto3")
     return sorted(needed)

@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from contextlib import closing
+from http.client import HTTPException, HTTPResponse
 from urllib.parse import quote
 
-from .._core.errors import CommandFailed, InvalidInput, RunbookError, Unreachable
+from .._core.errors import CommandFailed, InvalidInput, RunbookError
+from ._engine_socket import ask, broken_off, connected, opened
 from ._time_left import TimeLeft
 
 TYPE_CHECKING = False  # importing typing takes milliseconds
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 16
 _CURSOR = b"-- cursor: "
-_SOCKET = "/var/run/docker.sock"
 
 
 class Stream:
@@ -153,44 +152,11 @@ def _read(pipe: Any, left: TimeLeft) -> Iterator[bytes]:
         yield block
 
 
-class _Engine(HTTPConnection):
-    """HTTP to the engine's socket."""
-
-    def __init__(self, path: str, left: TimeLeft) -> None:
-        super().__init__("localhost")
-        self._path = path
-        self._left = left
-
-    def connect(self) -> None:
-        """Reach the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self._left.timeout())
-        try:
-            self.sock.connect(self._path)
-        except OSError as error:
-            raise Unreachable(f"the container engine at {self._path} does not answer: {error.strerror}", "see whether it runs; use become: true") from None
-
-    def ask(self, path: str) -> HTTPResponse:
-        """One request."""
-        try:
-            self.request("GET", path)
-            answer = self.getresponse()
-        except (OSError, HTTPException) as error:
-            raise Unreachable(f"the container engine broke off: {error}", "see its own log") from None
-        if answer.status != 200:
-            try:
-                message = str(json.loads(answer.read(_BLOCK))["message"])
-            except (ValueError, KeyError, TypeError):
-                message = f"status {answer.status}"
-            raise RunbookError(f"the container engine answers: {message}", "correct the name of the container in the inventory")
-        return answer
-
-
 def open_container(name: str, bookmark: dict[str, Any] | None, since: float, left: TimeLeft) -> Streamed:
     """The log of a container, every line with the engine's stamp, from ``since`` or from the bookmark on."""
-    at, address = _checked(bookmark, "at"), _address()
+    at = _checked(bookmark, "at")
     path = f"/containers/{quote(name, safe='')}"
-    about = json.loads(_Engine(address, left).ask(f"{path}/json").read())
+    about = ask("GET", f"{path}/json", left.timeout())
     place = {"at": at or "", "count": (bookmark or {}).get("count", 0), "id": about["Id"]}
     asked = at if at and (bookmark or {}).get("id") == about["Id"] else ""
     start = _nanoseconds(asked) if asked else f"{since:.9f}"
@@ -199,20 +165,14 @@ def open_container(name: str, bookmark: dict[str, Any] | None, since: float, lef
     frames = not about.get("Config", {}).get("Tty", False)
 
     def blocks() -> Iterator[bytes]:
-        answer = _Engine(address, left).ask(f"{path}/logs?stdout=1&stderr=1&timestamps=1&since={start}")
-        yield from _fresh(_lines(_chunks(answer, left), frames), place)
+        with closing(connected(left.timeout())) as connection:
+            answer = opened(connection, "GET", f"{path}/logs?stdout=1&stderr=1&timestamps=1&since={start}")
+            yield from _fresh(_lines(_chunks(answer, left), frames), place)
 
     streamed = Streamed(f"container {name}", blocks, place)
     if at and not asked:
         streamed.notes.append(f"container {name} was made anew since the last reading: its log is read from its beginning")
     return streamed
-
-
-def _address() -> str:
-    host = os.environ.get("DOCKER_HOST", "")
-    if host and not host.startswith("unix://"):
-        raise RunbookError(f"DOCKER_HOST is {host}: only a local engine's log is read", "run the check on the host of the container")
-    return host[len("unix://") :] or _SOCKET
 
 
 def _nanoseconds(stamp: str) -> str:
@@ -230,7 +190,7 @@ def _chunks(answer: HTTPResponse, left: TimeLeft) -> Iterator[bytes]:
         try:
             block = answer.read1(_BLOCK)
         except (OSError, HTTPException) as error:
-            raise Unreachable(f"the container engine broke off: {error}", "see its own log") from None
+            raise broken_off(error) from None
         if not block:
             return
         yield block

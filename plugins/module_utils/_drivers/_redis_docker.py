@@ -9,7 +9,6 @@ See the Docker Engine API, Containers (version 1.25 and newer). A container that
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,13 +24,14 @@ from ._docker_exec import Container
 
 _STOP_SECONDS = 30  # then it is killed: everything is on disk by then, and clients that write wait no longer than a minute
 _SPARE_STOP_SECONDS = 15.0
-_ANSWER_SECONDS = 60.0
 _KILL_SECONDS = 20.0
 _SPARE_SECONDS = 60
 
 
 class Docker(Engine):
     """The container ``name`` itself, and others of the same image."""
+
+    ANSWER_SECONDS = 60.0
 
     def address(self, deadline: Deadline) -> str:
         """Where it is reached from this host. Raises Unreachable."""
@@ -75,14 +75,6 @@ class Docker(Engine):
     @property
     def _path(self) -> str:
         return f"/containers/{quote(self._name, safe='')}"
-
-    def _connected(self, deadline: Deadline) -> socket.socket:
-        connection = super()._connected(deadline)
-        connection.settimeout(max(0.01, min(_ANSWER_SECONDS, deadline.remaining())))
-        return connection
-
-    def _checked(self, status: int, said: bytes) -> Any:
-        return {} if status == 304 else super()._checked(status, said)  # it is so already
 
 
 class ContainerUnit:

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the tradeops.runbook contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One reading query against a database, by the kind of its connection. SQLite: see https://sqlite.org/lang_select.html."""
+"""One reading query against a database, by the kind of its connection.
+
+SQLite: see https://sqlite.org/lang_select.html, PostgreSQL: https://www.postgresql.org/docs/current/sql-select.html.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from typing import Any
 
 from .._core.errors import InvalidInput, VerifyFailed
 from .._core.probe import Probe
+from ._pg_health_query import query
+from ._pg_health_session import place_of
 from ._sqlite_quiet import opened_quietly
 from ._time_left import TimeLeft
 
@@ -31,12 +36,20 @@ def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
     """Run ``query``. ``value`` is the first column of the first row (None: there is no row, or it is NULL).
 
     Every column of that row is a measure under its own name, in lower case. Nothing can be written and no file is made.
-    Raises Unreachable (no such file), Busy (locked), VerifyFailed (not a database, no such table), TimedOut, InvalidInput.
+    Raises Unreachable (no such file, no server), Busy (locked), VerifyFailed (not a database, no such table), TimedOut, InvalidInput.
     """
     connection = probe.connection or {}
+    if connection.get("postgresql"):
+        return _postgresql(connection["postgresql"], options, probe)
     if "path" not in connection:
-        raise InvalidInput(f"sql: the connection {options['connection']} has no path", "write it as {path: /path/to/database}")
+        raise InvalidInput(f"sql: the connection {options['connection']} has no path", "write it as {path: /path/to/database} or {postgresql: ...}")
     return _sqlite(connection["path"], options, probe)
+
+
+def _postgresql(connection: dict[str, Any], options: dict[str, Any], probe: Probe) -> dict[str, Any]:
+    left = TimeLeft(probe, options["timeout_seconds"], f"the query of {place_of(connection)}", "look for a missing index, a lock or a long transaction")
+    names, first, rows, latency = query(connection, options, left)
+    return {"value": None, **_columns(names, first), "rows": rows, "latency": latency}
 
 
 def _sqlite(path: str, options: dict[str, Any], probe: Probe) -> dict[str, Any]:
@@ -94,4 +107,6 @@ def _plain(value: Any) -> Any:
     """As JSON can carry it: infinity cannot be compared, so it is as good as NULL."""
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
+    if isinstance(value, str):
+        return value[:_TEXT_LENGTH]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,19 +10,21 @@ from typing import Any
 
 from .._core.probe import Probe
 from ._connect import connect, resolve
+from ._container_address import host_of
 from ._time_left import TimeLeft
 
 MEASURES = {"latency": "s"}
 
 
 def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
-    """Connect and hang up; nothing is sent. ``latency`` is the connecting alone, without looking up the name.
+    """Connect to a host or container and hang up; nothing is sent. ``latency`` is the connecting alone, without looking up the name.
 
     Raises Unreachable (refused, no route, no such name), TimedOut.
     """
-    host, port = options["host"], options["port"]
+    target, port = options["host"] or options.get("container"), options["port"]
     hint = "see whether the host is up and a firewall drops packets"
-    left = TimeLeft(probe, options["timeout_seconds"], f"connecting to {host} port {port}", hint)
+    left = TimeLeft(probe, options["timeout_seconds"], f"connecting to {target} port {port}", hint)
+    host = host_of(options, left, options["host"])
     addresses = resolve(host, port, left)
     started = time.monotonic()
     with connect(host, addresses, left):

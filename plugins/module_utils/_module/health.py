@@ -19,12 +19,11 @@ from .._core.probe import Deadline, DeadlinePassed, Probe
 from .._core.times import parse_instant, rfc3339
 from .._core.units import is_number
 from .._core.verdict import apply_mute, judge_error, judge_measures, summarize
+from .data_kinds import CONNECTION
 from .kinds import KINDS, Kind
 
 _NARROW = 2
 """Checks with limits on latency run at most this many at a time, after the others, so that they do not slow each other."""
-
-_CONNECTION_KEYS = {"path"}
 
 _POSITIVE = ("timeout_seconds", "max_bytes", "interval_seconds")
 
@@ -53,21 +52,26 @@ def prepare(params: Mapping[str, Any]) -> list[Task]:
     names: set[str] = set()
     if not 0 < params["deadline_seconds"] < math.inf or params["max_parallel"] < 1:
         errors.append("deadline_seconds must be more than 0 and max_parallel at least 1")
-    for name, connection in params["connections"].items():
-        if not isinstance(connection, dict) or set(connection) != _CONNECTION_KEYS or not isinstance(connection["path"], str):
-            errors.append(f"connections: {name}: write it as {{path: /path/to/database}}")
+    connections = {name: _given(connection) for name, connection in params["connections"].items()}
+    known = list(CONNECTION["options"])
+    errors += [f"connections: {name}: give one of {', '.join(known)}" for name, given in connections.items() if len(given) != 1 or set(given) - set(known)]
     for index, check in enumerate(params["checks"]):
         place = f"checks[{index}] ({check['name']})"
         try:
             if check["name"] in names:
                 raise InvalidInput("another check has the same name")
             names.add(check["name"])
-            tasks.append(_task(check, params["connections"]))
+            tasks.append(_task(check, connections))
         except InvalidInput as error:
             errors.append(f"{place} {error.message}{f' ({error.hint})' if error.hint else ''}")
     if errors:
         raise InvalidInput("; ".join(errors), "correct the inventory; nothing was checked")
     return tasks
+
+
+def _given(connection: Any) -> dict[str, Any]:
+    """The kind of a connection and its options: natively, every other kind is there too, as null."""
+    return {kind: options for kind, options in connection.items() if options is not None} if isinstance(connection, dict) else {}
 
 
 def _task(check: Mapping[str, Any], connections: Mapping[str, Any]) -> Task:
@@ -83,6 +87,8 @@ def _task(check: Mapping[str, Any], connections: Mapping[str, Any]) -> Task:
     wanted = options.get("connection")
     if wanted is not None and wanted not in connections:
         raise InvalidInput(f'{name}: unknown connection "{wanted}"{did_you_mean(wanted, connections)}')
+    if wanted is not None and kind.connects and not set(kind.connects) & set(connections[wanted]):
+        raise InvalidInput(f'{name}: the connection "{wanted}" is of another kind', f"it needs one with {' or '.join(kind.connects)}")
     units = kind.units(options)
     return Task(check, check["name"], name, options, _rules(check, kind, options, units), units, connections.get(wanted))
 

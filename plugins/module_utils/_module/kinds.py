@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import engine_kinds
 from .backup_spec import PLACE, REPOSITORY, SOURCE_KIND
+from .data_kinds import POSTGRESQL, REDIS, default_postgresql, default_redis
 
 _Options = dict[str, Any]
 
@@ -83,6 +85,36 @@ def _sql() -> Any:
     return sql
 
 
+def _postgresql() -> Any:
+    from .._drivers import postgresql
+
+    return postgresql
+
+
+def _redis() -> Any:
+    from .._drivers import redis
+
+    return redis
+
+
+def _container() -> Any:
+    from .._drivers import container
+
+    return container
+
+
+def _prometheus() -> Any:
+    from .._drivers import prometheus
+
+    return prometheus
+
+
+def _alertmanager() -> Any:
+    from .._drivers import alertmanager
+
+    return alertmanager
+
+
 def _backup() -> Any:
     from .._drivers import backup
 
@@ -91,13 +123,17 @@ def _backup() -> Any:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of check: native ``options`` (and ``rules`` between them), ``driver`` and the limits that hold unless a check sets its own."""
+    """One kind of check: native ``options`` (and ``rules`` between them), ``driver`` and the limits that hold unless a check sets its own.
+
+    ``connects`` are the kinds of connection that its option ``connection`` may name.
+    """
 
     driver: Callable[[], Any]
     options: _Options
     rules: dict[str, Any] = field(default_factory=dict)
     defaults: Callable[[_Options], dict[str, Any]] = lambda options: {}
     open_ended: bool = False
+    connects: tuple[str, ...] = ()
 
     def argument(self) -> _Options:
         """The native argument of this kind."""
@@ -120,10 +156,6 @@ EXPIRING: _Options = {
     "until": {"type": "str", "required": True},
 }
 _BENIGN: _Options = {"type": "list", "elements": "dict", "default": [], "options": {"pattern": {"type": "str", "required": True}, **EXPIRING}}
-
-
-def _default_http(options: _Options) -> dict[str, Any]:
-    return {"status_code": {"critical": "not in [401, 403]" if options.get("expect_refused") else ">= 300"}}
 
 
 def _default_tls(options: _Options) -> dict[str, Any]:
@@ -153,23 +185,8 @@ def _default_backup(options: _Options) -> dict[str, Any]:
 
 
 KINDS: dict[str, Kind] = {
-    "http": Kind(
-        _http,
-        {
-            "url": {"type": "str", "required": True},
-            "method": {"type": "str", "choices": ["GET", "HEAD"], "default": "GET"},
-            "headers": {"type": "dict", "default": {}},
-            "secret_headers": {"type": "dict", "no_log": True},
-            "read": {"type": "dict", "default": {}},
-            "expect_refused": {"type": "bool", "default": False},
-            "max_bytes": {"type": "int", "default": 1048576},
-            "ca_path": {"type": "path"},
-            "validate_certs": {"type": "bool", "default": True},
-            **_timeout(),
-        },
-        defaults=_default_http,
-    ),
-    "tcp": Kind(_tcp, {"host": {"type": "str", "required": True}, "port": {"type": "int", "required": True}, **_timeout()}),
+    "http": Kind(_http, engine_kinds.HTTP, defaults=engine_kinds.default_http),
+    "tcp": Kind(_tcp, engine_kinds.TCP, engine_kinds.TCP_RULES),
     "dns": Kind(
         _dns,
         {"name": {"type": "str", "required": True}, "expect": {"type": "list", "elements": "str", "default": []}, **_timeout()},
@@ -232,6 +249,7 @@ KINDS: dict[str, Kind] = {
         },
         {"mutually_exclusive": [["connection", "path"]], "required_one_of": [["connection", "path"]]},
         defaults=_default_sqlite,
+        connects=("path",),
     ),
     "sql": Kind(
         _sql,
@@ -242,7 +260,13 @@ KINDS: dict[str, Kind] = {
             **_timeout(),
         },
         open_ended=True,
+        connects=("path", "postgresql"),
     ),
+    "postgresql": Kind(_postgresql, POSTGRESQL, defaults=default_postgresql, connects=("postgresql",)),
+    "redis": Kind(_redis, REDIS, defaults=default_redis, connects=("redis",)),
+    "container": Kind(_container, engine_kinds.CONTAINER, engine_kinds.CONTAINER_RULES, defaults=engine_kinds.default_container),
+    "prometheus": Kind(_prometheus, engine_kinds.PROMETHEUS, defaults=engine_kinds.default_prometheus),
+    "alertmanager": Kind(_alertmanager, engine_kinds.ALERTMANAGER, defaults=engine_kinds.default_alertmanager),
     "backup": Kind(_backup, {**PLACE, **SOURCE_KIND, "repository": REPOSITORY}, defaults=_default_backup),
 }
 
@@ -270,4 +294,4 @@ CHECKS: _Options = {
 """The argument of a list of checks: the kind is the key."""
 
 CONNECTIONS: _Options = {"type": "dict", "default": {}}
-"""The argument of named connections: ``{orders: {path: /var/lib/app/orders.db}}``."""
+"""The argument of named connections: ``{orders: {path: /var/lib/app/orders.db}}``, each as CONNECTION of ``data_kinds``."""

@@ -19,17 +19,21 @@ from .hints import explain
 
 
 class RunbookModule(AnsibleModule):
-    """Every result, warning and failure passes the redactor; a rejected argument is explained with its place."""
+    """Every result, warning and failure passes the redactor; a rejected argument is explained with its place.
 
-    def __init__(self, argument_spec: dict[str, Any], **kwargs: Any) -> None:
-        self._spec = argument_spec
+    ``named`` are mappings whose keys are names that the user chose: option to the specification of each of its values.
+    """
+
+    def __init__(self, argument_spec: dict[str, Any], named: dict[str, dict[str, Any]] | None = None, **kwargs: Any) -> None:
+        self._spec = dict(argument_spec)
+        self._named = named or {}
         self._redactor = Redactor(())
         self._ready = False
         self._given: dict[str, Any] = {}
         try:
-            super().__init__(argument_spec=argument_spec, **kwargs)
+            super().__init__(argument_spec=self._spec, **kwargs)
         except (TypeError, AttributeError):  # the native validator breaks on a number where a mapping belongs, as in `mute: true`
-            if not explain(self._given, argument_spec):
+            if not explain(self._given, self._spec):
                 raise
             self.fail_json(msg="the arguments cannot be read")
         self._learn_secrets()
@@ -38,6 +42,10 @@ class RunbookModule(AnsibleModule):
     def _load_params(self) -> None:
         super()._load_params()
         self._given = copy.deepcopy(self.params)  # what cannot be converted is gone from params when it is to be explained
+        for name, option in self._named.items():
+            given = self.params.get(name)
+            if isinstance(given, dict) and given:  # the names become options, so that all that is native holds for their values too
+                self._spec[name] = {**self._spec[name], "options": dict.fromkeys(given, option)}
 
     def _learn_secrets(self) -> None:
         params = getattr(self, "params", None) or {}

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Deadline, Probe
+from ansible_collections.tradeops.runbook.tests.support import ports
 from ansible_collections.tradeops.runbook.tests.support.children import answer
 
 NOBODY = 65534
@@ -59,8 +60,7 @@ def _accept(listener: socket.socket, handle: Callable[[socket.socket], None]) ->
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    return ports.free_port()
 
 
 @pytest.fixture

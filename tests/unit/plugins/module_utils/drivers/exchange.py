@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import Any
 
@@ -23,6 +24,28 @@ def request_of(connection: socket.socket) -> str:
             return ""
         received += more
     return received.decode("latin-1")
+
+
+def posting_to(serve: Any, answers: bytes | dict[str, bytes]) -> tuple[int, list[str]]:
+    """A server that gives the answer of each path, or one answer to all; its port, and the requests it gets, with their bodies."""
+    requests: list[str] = []
+
+    def handle(connection: socket.socket) -> None:
+        head = request_of(connection)
+        if head:
+            requests.append(with_body(connection, head))
+            connection.sendall(answers if isinstance(answers, bytes) else answers.get(head.split(" ")[1], reply(404)))
+
+    return int(serve(handle)), requests
+
+
+def with_body(connection: socket.socket, head: str) -> str:
+    """A request whose head was received."""
+    length = re.search(r"(?i)\r\ncontent-length: (\d+)", head)
+    request = head
+    while length and len(request.partition("\r\n\r\n")[2]) < int(length[1]):
+        request += connection.recv(65536).decode("latin-1")
+    return request
 
 
 def reply(status: int = 200, body: bytes = b"", **fields: str) -> bytes:

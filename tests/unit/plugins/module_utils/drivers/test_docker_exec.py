@@ -206,7 +206,7 @@ def test_what_the_engine_is_asked(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "word"), [("unknown", NotThere, "unknown"), ("stopped", Unreachable, "not running"), ("../x?y#z", NotThere, "no container")]
+    ("name", "kind", "word"), [("unknown", NotThere, "unknown"), ("stopped", Unreachable, "not running"), ("../x?y#z", NotThere, "No such container")]
 )
 def test_a_container_that_is_not_there(engine: Engine, name: str, kind: type[RunbookError], word: str) -> None:
     with pytest.raises(kind, match=word) as caught:

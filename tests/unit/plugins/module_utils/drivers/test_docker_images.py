@@ -97,7 +97,7 @@ def test_two_images_of_one_service_are_both_told(engine: Path, monkeypatch: pyte
     assert images({"project": "shop"}, deadline()) == {"api": "sha256:d1, sha256:i2"}
 
 
-@pytest.mark.parametrize(("given", "said"), [({"project": "shp"}, "no container of the project shp"), ({"containers": ["api"]}, "there is no container api")])
+@pytest.mark.parametrize(("given", "said"), [({"project": "shp"}, "no container of the project shp"), ({"containers": ["api"]}, "No such container: api")])
 def test_what_is_not_there(engine: Path, given: dict[str, Any], said: str) -> None:
     with pytest.raises(NotThere, match=said):
         images(given, deadline())

@@ -19,7 +19,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import parse_limits
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Probe, Unmeasured
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict import judge_measures
-from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _connect, http
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _connect, _http_request, http
 from ansible_collections.tradeops.runbook.plugins.module_utils._module.kinds import KINDS
 
 from .exchange import options, reply, request_of
@@ -273,7 +273,7 @@ def test_metadata_services_are_never_asked(address: str, probe: Probe, monkeypat
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9)), (family, socket.SOCK_STREAM, 6, "", (address, 80))]
     monkeypatch.setattr(_connect, "lookup", lambda *_arguments, **_options: found)
-    monkeypatch.setattr(http, "connect", lambda *_arguments: pytest.fail("connected"))
+    monkeypatch.setattr(_http_request, "connect", lambda *_arguments: pytest.fail("connected"))
     for host in ("innocent.example", f"[{address}]" if ":" in address else address):
         with pytest.raises(InvalidInput, match="never requested"):
             http.measure(options(0, url=f"http://{host}/"), probe)

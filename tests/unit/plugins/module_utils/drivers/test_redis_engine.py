@@ -68,7 +68,7 @@ def test_a_long_answer_is_read_to_its_end(answer: Answer) -> None:
 
 @pytest.mark.parametrize(
     ("body", "what"),
-    [(b"", "no document"), (b'{"Config": {"Lab', "no document"), (b"<html>", "no document"), (b'"text"', "no document"), (b" " * (17 << 20), "more than")],
+    [(b"", "no document"), (b'{"Config": {"Lab', "no document"), (b"<html>", "no document"), (b'"text"', "no document"), (b" " * (33 << 20), "more than")],
     ids=["empty", "cut", "another", "text", "endless"],
 )  # fmt: skip
 def test_what_is_no_answer_is_an_error(answer: Answer, body: bytes, what: str) -> None:
