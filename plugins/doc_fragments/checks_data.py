@@ -28,8 +28,9 @@ SERVERS = r"""
             C(oldest_transaction_of), C(idle_in_transaction) (s, the longest), C(locks_waiting), C(longest_wait) (s), C(blocked_by)."
           - "Transaction ids: C(xid_age), C(xid_age_percent) (100 % is where the server refuses to write), C(freeze_age_percent) (of the age at which
             autovacuum must act), C(xid_database) (the oldest one)."
-          - "Replication: C(replicas), C(replication_lag) (s), C(replication_lag_bytes) (B), of the worst standby or of this one; left out where there
-            is none, so set a limit on C(replicas) where there must be one. C(inactive_slots), C(slot_retained) (B, held back for the worst of them)."
+          - "Replication: C(replicas) (standbys of this server that replay; no receivers of the log, no logical subscribers), C(replication_lag) (s),
+            C(replication_lag_bytes) (B), of the worst standby or of this one; left out where there is none, so set a limit on C(replicas) where there
+            must be one. C(inactive_slots), C(slot_retained) (B, held back for the worst of them)."
           - "Tables of the database, when they have limits, which they have by default; left out on a standby: C(dead_tuples_percent) (of the worst
             table), C(dead_tuples_table), C(never_analyzed) (tables of 1 MiB and more without any statistics, which autovacuum will not make either),
             C(never_analyzed_table), C(statistics_age) (s, of a table that has changed so much since that it should have been analyzed)."
@@ -38,7 +39,8 @@ SERVERS = r"""
             C(oldest_transaction) above 1 h, C(idle_in_transaction) above 10 min, C(longest_wait) above 1 min, C(xid_age_percent) above 40,
             C(freeze_age_percent) above 200, C(replication_lag) above 1 min, C(replication_lag_bytes) above 1 GiB, C(slot_retained) above 5 GiB,
             C(cache_hit_percent) below 90, C(dead_tuples_percent) above 40, C(never_analyzed) above 0, C(statistics_age) above 7 d, C(autovacuum) off."
-          - The role needs C(pg_monitor) to see sessions and standbys; without it these are unknown.
+          - The role needs C(pg_monitor) to see sessions and standbys; without it these are unknown, before version 14 also how long others wait.
+          - Data that the server cannot read (damaged, or an error of the disk) is critical.
         type: dict
         suboptions:
           connection: {description: Name of a connection., type: str, required: true}
@@ -70,7 +72,7 @@ SERVERS = r"""
           get:
             description:
               - Name to key, or C({key, field, unit, timezone}) with the field of a hash. The unit is C(text), C(number), C(boolean), C(s), C(B)...
-              - It also measures C(<name>.exists), and when limits ask for them C(<name>.count) (of a collection), C(<name>.ttl) (s) and
+              - It also measures C(<name>.exists) (the key, or its field), and when limits ask for them C(<name>.count) (of a collection), C(<name>.ttl) (s) and
                 C(<name>.age) (s, of a point in time). C(timezone) (IANA name) is for instants written without an offset.
             type: dict
             default: {}

@@ -17,10 +17,12 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 _Lists = Sequence[Sequence[Mapping[str, Any]]]
 
 
-def needed_libraries(lists: _Lists, backup_lists: _Lists = (), repositories: Sequence[Any] = ()) -> list[str]:
+def needed_libraries(  # house: the options of a filter are its parameters
+    lists: _Lists, backup_lists: _Lists = (), repositories: Sequence[Any] = (), connections: Mapping[str, Any] | None = None
+) -> list[str]:
     """Names of libraries, sorted."""
     try:
-        return sorted({*checks.needed_libraries(checks.merge(lists)), *checks.libraries_of_backups(backup_lists, repositories)})
+        return sorted({*checks.needed_libraries(checks.merge(lists), connections or {}), *checks.libraries_of_backups(backup_lists, repositories)})
     except InvalidInput as error:
         raise AnsibleFilterError(error.message) from error
 

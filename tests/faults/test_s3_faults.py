@@ -36,6 +36,7 @@ pytestmark = pytest.mark.skipif(not IMAGE, reason=WITHOUT)
 pytest.importorskip("boto3", reason="boto3 is not installed")
 
 BACKUPS, RESTORES, KILLS = (8, 6, 20) if EVERYTHING else (1, 1, 2)
+NOTES = 60 if EVERYTHING else 15
 BREAKS = ("cut", "reset", "stall", "slow", "flip", "gone")
 EACH = [(how, way) for how in BREAKS for way in (UP, DOWN)] if EVERYTHING else [("cut", UP), ("reset", DOWN), ("stall", UP), ("flip", UP), ("gone", UP)]
 SEEDED = random.Random(11)
@@ -199,6 +200,22 @@ def test_a_right_is_lost_on_the_way(site: Broken, table: Table, share: float) ->
     until(lambda: site.settled() == good, 20)
     assert site.back_up()["artifact"]["state"] == "good"
     table[f"Backup, the right to write is lost after {share:.0%}"] = outcome
+
+
+def test_a_note_is_read_right_whatever_bit_flips_on_the_way(site: Broken) -> None:
+    [artifact] = site.artifacts()
+    name, bodies = f"{artifact.prefix}{artifact.id}.manifest.json", list[bytes]()
+
+    def look() -> None:
+        with open_repository(site.through).open(name) as reader:
+            bodies.append(b"".join(iter(lambda: reader.read(65536), b"")))
+
+    site.proxy.breaks(None)
+    look()
+    faults = [Break(DOWN, "flip", place) for place in spread(NOTES, site.proxy.passed[DOWN])]
+    outcomes = Counter(site.outcome(look, fault) for fault in faults)
+    assert all(fault.met for fault in faults)
+    assert set(bodies) == {bodies[0]} and len(bodies) == 1 + outcomes["ok"] > NOTES / 2, outcomes
 
 
 def test_table_is_written(table: Table) -> None:

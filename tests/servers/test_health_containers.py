@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, Unreachable
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Deadline
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._container_address import address_of
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._engine_socket import Until
 from ansible_collections.tradeops.runbook.tests.support.health_checks import checked
 from ansible_collections.tradeops.runbook.tests.support.waiting import until
 
@@ -270,8 +271,8 @@ def test_an_engine_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found["status"], found["code"]) == ("critical", "unreachable") and "/nonexistent/docker.sock" in found["message"]
 
 
-def deadline() -> Deadline:
-    return Deadline(20.0, time.monotonic)
+def deadline() -> Until:
+    return Until(Deadline(20.0, time.monotonic))
 
 
 def test_a_container_is_reached_at_its_own_address(stack: Stack) -> None:

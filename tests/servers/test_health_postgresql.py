@@ -9,6 +9,8 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _connect, postgresql
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.postgresql import MEASURES
 from ansible_collections.tradeops.runbook.tests.support.health_checks import states, verdict
 from ansible_collections.tradeops.runbook.tests.support.postgresql import PASSWORD, Server, programs
@@ -25,14 +28,6 @@ from ansible_collections.tradeops.runbook.tests.unit.plugins.module_utils.driver
 psycopg2 = pytest.importorskip("psycopg2", reason="psycopg2 is not installed (requirements.txt)")
 
 pytestmark = pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed (Debian package postgresql)")
-
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """Shared by the tests that leave no trace."""
-    with Server() as started:
-        yield started
 
 
 @pytest.fixture
@@ -176,6 +171,28 @@ def test_no_connection_left() -> None:
         assert (none["status"], none["code"]) == ("critical", "unreachable") and "takes no more connections" in none["message"]
 
 
+@contextlib.contextmanager
+def silent(address: str, port: int) -> Iterator[None]:
+    """The kernel answers nobody there: the queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((address, port))
+        listener.listen(0)
+        for _number in range(4):
+            caller = stack.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(listener.getsockname())
+        yield
+
+
+def test_a_silent_address_leaves_time_for_the_others(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, server.port)) for address in ("127.0.0.2", "127.0.0.1")]
+    monkeypatch.setattr(_connect, "lookup", lambda *_given, **_more: both)
+    with silent("127.0.0.2", server.port):
+        found = verdict("postgresql", by_network(server, host="db.example"), timeout_seconds=4.0)
+    assert (found["status"], found["message"]) == ("ok", "")
+
+
 SOON = {
     "oldest_transaction": {"warning": "> 0.2 s"},
     "idle_in_transaction": {"warning": "> 0.2 s"},
@@ -207,6 +224,25 @@ def test_who_waits_and_who_blocks(own: Server) -> None:
         blocker.close()
 
 
+@pytest.mark.parametrize(("version", "seen"), [("130018", False), ("150000", True)])
+def test_since_when_others_wait(version: str, seen: bool, own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before version 14 only their sessions tell it, which a role without the right does not see."""
+    monkeypatch.setattr(postgresql, "FACTS", postgresql.FACTS.replace("current_setting('server_version_num')::int", version))
+    own.sql("postgres", "create table orders (id int)", "create role plain login")
+    plain = main(own, user="plain")
+    assert "longest_wait" not in states(verdict("postgresql", plain), "unknown"), "nobody waits"
+    waiter = psycopg2.connect(dbname="postgres", host=str(own.folder), port=own.port, user="runbook", async_=True)
+    try:
+        with session(own, "lock table orders in access exclusive mode"):
+            until(lambda: waiter.poll() == psycopg2.extensions.POLL_OK)
+            waiter.cursor().execute("select * from orders")
+            found = until(lambda: (seen := verdict("postgresql", plain))["measures"]["locks_waiting"] and seen)
+            assert ("longest_wait" in states(found, "unknown")) is not seen
+            assert "longest_wait" not in states(verdict("postgresql", main(own)), "unknown")
+    finally:
+        waiter.close()
+
+
 def test_a_forgotten_prepared_transaction(own: Server) -> None:
     own.stop()
     own.settings = {"max_prepared_transactions": "2"}
@@ -230,6 +266,12 @@ def test_dead_tuples(own: Server) -> None:
     assert "dead_tuples_percent" not in states(few, "crossed")
     own.sql("postgres", "vacuum analyze ticks")
     until(lambda: verdict("postgresql", main(own))["status"] == "ok")
+
+
+def test_an_empty_table_has_no_dead_tuples(own: Server) -> None:
+    own.sql("postgres", "create table ticks (x int)")
+    found = verdict("postgresql", main(own), min_dead_tuples=0)
+    assert (found["status"], found["measures"]["dead_tuples_percent"], found["measures"]["dead_tuples_table"]) == ("ok", 0, "")
 
 
 def test_no_statistics(own: Server) -> None:
@@ -311,6 +353,48 @@ def test_standby(own: Server) -> None:
         until(lambda: states(verdict("postgresql", main(standby), alone), "crossed") == ["replication_lag"])
 
 
+@contextlib.contextmanager
+def receiving(server: Server) -> Iterator[None]:
+    """Somebody takes its log as it is written, and replays nothing."""
+    folder = server.folder / "received"
+    folder.mkdir()
+    shutil.chown(folder, server.data.owner())
+    place = ["--host", str(server.folder), "--port", str(server.port), "--username", "runbook", "--no-loop"]
+    process = subprocess.Popen(server._command("pg_receivewal", "--directory", str(folder), *place), cwd=folder, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def test_only_standbys_are_replicas(own: Server) -> None:
+    own.stop()
+    own.settings = {"wal_level": "logical"}
+    own.start()
+    own.sql("postgres", "create table ticks (x int)", "create publication ticks for table ticks")
+    address = f"host={own.folder} port={own.port} user=runbook dbname=postgres"
+    with receiving(own), Server() as subscriber:
+        subscriber.sql("postgres", "create table ticks (x int)", f"create subscription ticks connection '{address}' publication ticks")
+        counts = "select count(*), count(replay_lsn) from pg_stat_replication where state = 'streaming'"
+        until(lambda: own.sql("postgres", counts) == "2|1")
+        measures = verdict("postgresql", main(own))["measures"]
+        assert measures["replicas"] == 0 and not {"replication_lag", "replication_lag_bytes"} & set(measures)
+        with Server(own):
+            until(lambda: verdict("postgresql", main(own))["measures"]["replicas"] == 1)
+
+
+def test_a_standby_with_standbys_of_its_own(own: Server) -> None:
+    with Server(own) as standby:
+        assert verdict("postgresql", main(standby))["measures"]["replicas"] == 0
+        with Server(standby):
+            until(lambda: verdict("postgresql", main(standby))["measures"]["replicas"] == 1)
+            assert verdict("postgresql", main(own))["measures"]["replicas"] == 1
+        own.sql("postgres", "create role plain login")
+        until(lambda: standby.sql("postgres", "select count(*) from pg_roles where rolname = 'plain'") == "1")
+        assert "replicas" in states(verdict("postgresql", main(standby, user="plain"), LAG), "unknown")
+
+
 def test_a_standby_that_knows_nothing_is_unknown(own: Server) -> None:
     standby = Server(own)
     own.stop()
@@ -386,6 +470,37 @@ def test_what_a_query_may_not_or_cannot_read(server: Server) -> None:
     for query in ("select * from nowhere", "select nothing from orders", "select nothing(1)"):
         missing = verdict("sql", main(server), query=query)
         assert (missing["status"], missing["code"]) == ("critical", "verify_failed")
+
+
+@pytest.mark.parametrize(
+    "value", ["'0044-03-15 BC'::date", "'0044-03-15 BC'::timestamptz", "'10000-01-01'::date", "interval '178000000 years'", "array['0044-03-15 BC'::date]"]
+)
+def test_a_value_that_python_has_not(value: str, server: Server) -> None:
+    found = verdict("sql", main(server), query=f"select {value}")
+    assert (found["status"], found["code"]) == ("unknown", "failed") and "cannot be read" in found["message"] and "::text" in found["hint"]
+    assert verdict("sql", main(server), query=f"select ({value})::text")["status"] == "ok"
+
+
+def test_a_damaged_table_is_critical(own: Server) -> None:
+    own.sql("postgres", "create table orders as select generate_series(1, 1000) as id", "checkpoint")
+    file = own.data / own.sql("postgres", "select pg_relation_filepath('orders')")
+    own.stop()
+    with file.open("r+b") as pages:
+        pages.write(os.urandom(4096))
+    own.start()
+    found = verdict("sql", main(own), query="select count(*) from orders")
+    assert (found["status"], found["code"]) == ("critical", "verify_failed") and "invalid page" in found["message"]
+
+
+def test_a_damaged_server_is_critical(own: Server) -> None:
+    """One of its own views meets every error that damage has."""
+    columns = "null::xid as transaction, null::text as gid, damaged() as prepared, null::name as owner, null::name as database"
+    function = "create or replace function damaged() returns timestamptz language plpgsql as $$ begin raise 'no more' using errcode = '%s'; end $$"
+    for state in ("XX001", "XX002", "58030"):
+        own.sql("postgres", "set allow_system_table_mods = on", function % state, f"create or replace view pg_catalog.pg_prepared_xacts as select {columns}")
+        for kind, options in (("postgresql", {}), ("sql", {"query": "select damaged()"})):
+            found = verdict(kind, main(own), **options)
+            assert (found["status"], found["code"]) == ("critical", "verify_failed") and "no more" in found["message"]
 
 
 def test_a_slow_query_ends_here_and_there(server: Server) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Deadline, Probe
-from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._redis_health_session import config, opened
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._redis_health_session import RIGHTS, config, opened
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._time_left import TimeLeft
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers.redis import MEASURES
 from ansible_collections.tradeops.runbook.tests.support.health_checks import states, verdict
@@ -234,7 +234,7 @@ def test_the_log_of_writes_cannot_grow(patient: str) -> None:
 def test_replicas() -> None:
     with serving() as master, serving({"replicaof": f"127.0.0.1 {master.port}", "repl-timeout": "2"}) as replica:
         until(lambda: verdict("redis", main(replica), {"replica_link": {"critical": "!= up"}})["status"] == "ok")
-        fine = until(lambda: (seen := verdict("redis", main(master), {"replicas": {"critical": "< 1"}}))["status"] == "ok" and seen)
+        fine = until(lambda: "replication_lag" in (seen := verdict("redis", main(master), {"replicas": {"critical": "< 1"}}))["measures"] and seen)
         assert (fine["measures"]["role"], fine["measures"]["replicas"]) == ("master", 1) and fine["measures"]["replication_lag"] <= 5
         measures = verdict("redis", main(replica), write_test=True, check_mode=True)["measures"]
         assert measures["role"] == "slave" and "writable" not in measures
@@ -257,6 +257,13 @@ def test_a_replica_that_never_found_its_master() -> None:
         assert (found["status"], states(found, "crossed"), states(found, "unknown")) == ("critical", ["replica_link"], ["replication_lag"])
 
 
+def test_a_replica_that_answers_nothing_without_its_master() -> None:
+    with serving({"replicaof": f"127.0.0.1 {free_port()}"}) as replica:
+        replica.ask("CONFIG", "SET", "replica-serve-stale-data", "no")
+        found = verdict("redis", main(replica, database=1), get={"halt": "trading:halt"})
+        assert (found["status"], states(found, "crossed")) == ("critical", ["replica_link"]) and found["measures"]["role"] == "slave"
+
+
 def test_nothing_is_written_in_check_mode(server: Server) -> None:
     before = server.ask("INFO", "commandstats")
     found = verdict("redis", main(server), write_test=True, check_mode=True)
@@ -277,6 +284,15 @@ def test_a_user_with_few_rights() -> None:
         assert (none["status"], none["code"]) == ("unknown", "permission_denied") and "ACL SETUSER watcher" in none["hint"]
 
 
+def test_the_rights_that_are_named_are_enough() -> None:
+    with serving({"user": f"watcher on >s3cret ~* {RIGHTS.partition(',')[0]}"}) as server:
+        server.ask_all([("SELECT", 1), ("SET", "halt", "1", "EX", 500), ("HSET", "session", "at", "1"), ("RPUSH", "queue", "a")])
+        connection = main(server, user="watcher", secret_password="s3cret", database=1)
+        limits = {**dict.fromkeys(["queue.count", "session.count"], {"critical": "> 5"}), **dict.fromkeys(["halt.ttl", "at.age"], {"critical": "> 5 s"})}
+        found = verdict("redis", connection, limits, get={"halt": "halt", "at": {"key": "session", "field": "at"}, "session": "session", "queue": "queue"})
+        assert states(found, "unknown") == [] and found["measures"]["halt"] == "1"
+
+
 GET = {
     "halt": "trading:halt",
     "missing": "trading:missing",
@@ -284,6 +300,7 @@ GET = {
     "open": {"key": "open", "unit": "boolean"},
     "at": {"key": "session", "field": "at"},
     "gone": {"key": "session", "field": "gone"},
+    "none": {"key": "price", "field": "at"},
     "queue": "queue",
     "words": {"key": "halt", "unit": "number"},
     "local": {"key": "local", "timezone": "America/New_York"},
@@ -312,9 +329,9 @@ def test_what_keys_hold(filled: Server) -> None:
     limits = {**dict.fromkeys(times, {"warning": "> 3650 d"}), **dict.fromkeys(["queue.count", "price.count", "missing.count"], {"warning": "> 10"})}
     found = verdict("redis", main(filled), limits, get=GET)
     measures = found["measures"]
-    held = ["halted by desk", None, 12.5, True, "2026-11-21T08:00:00Z", None, None, None, "2026-11-21 03:00:00"]
+    held = ["halted by desk", None, 12.5, True, "2026-11-21T08:00:00Z", None, None, None, None, "2026-11-21 03:00:00"]
     assert [measures[name] for name in GET if name != "epoch"] == held
-    assert [name for name in GET if not measures[f"{name}.exists"]] == ["missing", "gone"]
+    assert [name for name in GET if not measures[f"{name}.exists"]] == ["missing", "gone", "none"]
     assert measures["queue.count"] == 3 and measures["missing.count"] == 0 and 490 < measures["halt.ttl"] <= 500 and 99 < measures["epoch.age"] < 200
     assert measures["at.age"] == pytest.approx(measures["local.age"], abs=2)
     assert states(found, "unknown") == ["missing.age", "missing.ttl", "price.count", "price.ttl", "queue.age"]

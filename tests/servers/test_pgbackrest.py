@@ -198,6 +198,7 @@ def test_a_gap_in_the_archive(history: History) -> None:
         assert caught.value.code == "target_not_reached" and f"{name} is missing" in caught.value.message
     finally:
         shutil.move(aside, path)
+        shutil.chown(path, history.cluster.account)  # from another file system it comes as ours
 
 
 @pytest.mark.parametrize(("change", "code"), [

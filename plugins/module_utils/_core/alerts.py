@@ -54,13 +54,13 @@ def alerts_of(answer: Any) -> list[Alert]:
         raise VerifyFailed("the answer is not a list of alerts of API version 2", "see what listens at this address, and its version") from None
 
 
-def measures_of(alerts: Sequence[Alert], options: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """Of those that fire: how many, by severity, how long. What is expected to fire does not count, and is missing when it does not."""
+def measures_of(alerts: Sequence[Alert], expected: Sequence[Alert], options: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Of those that fire: how many, by severity, how long. What is expected to fire does not count, and is missing when it is not in ``expected``."""
     expect = options.get("expect") or []
     severities = options.get("severities") or []
     firing = sorted((one for one in alerts if one.fires and one.name not in expect), key=lambda one: (one.since, one.name))
     ages = [max(0.0, now - one.since) for one in firing]
-    names = {one.name for one in alerts}
+    names = {one.name for one in expected}
     told = [f"{one.name} ({one.severity or 'no severity'}, {format_value(age, 's')})" for one, age in zip(firing, ages)]
     return {
         "firing": len(firing),

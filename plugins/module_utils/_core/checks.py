@@ -22,8 +22,8 @@ PACKAGES = {"jmespath": "python3-jmespath", "cryptography": "python3-cryptograph
 _OF_KIND = {"tls": "cryptography", "postgresql": "psycopg2", "redis": "redis"}
 
 
-def needed_libraries(checks: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The libraries these checks need where they run."""
+def needed_libraries(checks: Iterable[Mapping[str, Any]], connections: Mapping[str, Any]) -> list[str]:
+    """The libraries these checks need where they run; ``connections`` are those they name."""
     needed = set()
     for check in checks:
         http = check.get("http")
@@ -32,6 +32,10 @@ def needed_libraries(checks: Iterable[Mapping[str, Any]]) -> list[str]:
         needed |= {library for kind, library in _OF_KIND.items() if check.get(kind)}
         if _is_in_s3(check.get("backup")):
             needed.add("boto3")
+        sql = check.get("sql")
+        reached = connections.get(str(sql.get("connection"))) if isinstance(sql, Mapping) else None
+        if isinstance(reached, Mapping) and reached.get("postgresql"):
+            needed.add("psycopg2")
     return sorted(needed)
 
 

@@ -38,7 +38,8 @@ class Cgroup:
             for line in self._lines(f"proc/{pid}/cgroup"):
                 _number, controllers, path = line.split(":", 2)
                 if container in path:  # else it is another process: this Python may see other numbers than the engine
-                    self._folders.update({name: path for name in controllers.split(",")})
+                    before, found, below = path.partition(container)  # its first process may have gone further down, as systemd does
+                    self._folders.update({name: before + found + below.partition("/")[0] for name in controllers.split(",")})
             self._mounts.update(self._mounted())
         except (OSError, ValueError):
             self._folders = {}

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from .._core.errors import InvalidInput, TimedOut, Unreachable, did_you_mean
-from .._core.probe import Deadline
+from .._core.errors import InvalidInput, Unreachable, did_you_mean
 from ._engine_api import EngineApi
 from ._time_left import TimeLeft
 
@@ -15,18 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from ._timed_socket import Patience
 
-def address_of(container: str, deadline: Deadline, network: str = "") -> str:
+
+def address_of(container: str, left: Patience, network: str = "") -> str:
     """The IP address of the container of exactly this name in ``network``, or in its only one.
 
     Raises Unreachable when there is no such container, it does not run or is not in that network, InvalidInput when it has several networks and
     none is named, or no address of its own; and what EngineApi raises.
     """
-    found = EngineApi(deadline).named([container])
+    found = EngineApi(left).named([container])
     if not found:
         raise Unreachable(f"there is no container {container}", "see: docker ps -a; correct its name, or start it")
     state = found[0]["State"]
-    if not state["Running"] or state.get("Restarting"):
+    if not state["Running"] or state.get("Restarting") or state.get("Paused"):  # the kernel takes connections also for one that is paused
         raise Unreachable(f"the container {container} does not run: it is {state['Status']}", f"see: docker logs {container}")
     _refuse_without_address(container, found[0]["HostConfig"].get("NetworkMode") or "")
     addresses = _addresses(found[0])
@@ -47,12 +48,7 @@ def host_of(options: Mapping[str, Any], left: TimeLeft, host: str) -> str:
         if options.get("network"):
             raise InvalidInput(f"network {options['network']} is that of a container", "name the container, or leave the network out")
         return host
-    try:
-        return address_of(options["container"], left.deadline, options.get("network") or "")
-    except TimedOut:
-        if left.remaining() <= 0:
-            raise left.passed() from None
-        raise
+    return address_of(options["container"], left, options.get("network") or "")
 
 
 def _refuse_without_address(container: str, mode: str) -> None:

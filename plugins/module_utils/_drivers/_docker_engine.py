@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from .._core.errors import Unreachable
 from .._core.probe import Deadline
-from ._engine_socket import address, ask, broken_off, connected, refuse
+from ._engine_socket import Until, address, ask, broken_off, connected, refuse
 
 _BLOCK = 1 << 20
 
@@ -38,7 +38,8 @@ class Engine:
 
     def attach(self, exec_id: str, deadline: Deadline) -> tuple[socket.socket, bytes]:
         """Starts it: the connection that becomes its input and output, and what of the output came with the engine's answer."""
-        connection = connected(self._seconds(deadline))
+        left = self._until(deadline)
+        connection = connected(left)
         try:
             body = b'{"Detach": false, "Tty": false}'
             head = f"POST /exec/{exec_id}/start HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
@@ -58,7 +59,7 @@ class Engine:
         except BaseException as error:
             connection.close()
             if isinstance(error, (OSError, ValueError, IndexError)):  # the last two: what came is no HTTP
-                raise broken_off(error) from None
+                raise broken_off(error, left) from None
             raise
 
     def containers(self, labels: Mapping[str, str], deadline: Deadline) -> list[str]:
@@ -78,7 +79,7 @@ class Engine:
         return found
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, deadline: Deadline) -> Any:
-        return ask(method, path, self._seconds(deadline), body)
+        return ask(method, path, self._until(deadline), body)
 
-    def _seconds(self, deadline: Deadline) -> float:
-        return max(0.01, min(self.ANSWER_SECONDS, deadline.remaining()))
+    def _until(self, deadline: Deadline) -> Until:
+        return Until(deadline, self.ANSWER_SECONDS, least=0.01)

@@ -10,25 +10,26 @@ import re
 from urllib.parse import quote, urlencode
 
 from .._core.errors import InvalidInput, NotThere
-from .._core.probe import Deadline
 from ._engine_socket import address, ask
 
 TYPE_CHECKING = False  # importing typing takes milliseconds
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._timed_socket import Patience
+
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
 
 
 class EngineApi:
-    """Reads from the local engine until ``deadline``.
+    """Reads from the local engine for the time that is ``left``.
 
-    Every call raises Unreachable without an engine that answers, TimedOut when it is too slow, RunbookError when it may not be asked.
+    Every call raises Unreachable without an engine that answers, ``left.passed()`` when it is too slow, RunbookError when it may not be asked.
     """
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, left: Patience) -> None:
         address()
-        self._deadline = deadline
+        self._left = left
 
     def containers(self, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
         """Everything about each container that fits, also of those that do not run: one list, then one question for each."""
@@ -55,4 +56,4 @@ class EngineApi:
         return answer
 
     def _get(self, path: str, **query: str) -> Any:
-        return ask("GET", f"{path}?{urlencode(query)}" if query else path, self._deadline.remaining())
+        return ask("GET", f"{path}?{urlencode(query)}" if query else path, self._left)

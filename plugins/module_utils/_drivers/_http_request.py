@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import http.client
-import io
 import ipaddress
 import re
 import socket
@@ -18,43 +17,11 @@ from .._core.errors import InvalidInput, Unreachable, VerifyFailed
 from ._connect import connect, resolve
 from ._container_address import host_of
 from ._time_left import TimeLeft
+from ._timed_socket import TimedSocket
 from ._tls_context import trusting, verifying
 
 _CLOUD_ADDRESSES = ("fd00:ec2::254", "100.100.100.200")  # metadata services that are not link-local
 _REDIRECTS = 3
-
-
-class _TimedReader(io.RawIOBase):
-    """Reads a socket with the remaining time before every read: a socket's own time-out starts anew with each byte."""
-
-    def __init__(self, connection: socket.socket, left: TimeLeft) -> None:
-        self._connection = connection
-        self._left = left
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._connection.settimeout(self._left.timeout())
-        return self._connection.recv_into(buffer)
-
-
-class _TimedSocket:
-    """The part of a socket that http.client uses."""
-
-    def __init__(self, connection: socket.socket, left: TimeLeft) -> None:
-        self._connection = connection
-        self._left = left
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_TimedReader(self._connection, self._left))
-
-    def sendall(self, data: bytes) -> None:
-        self._connection.settimeout(self._left.timeout())
-        self._connection.sendall(data)
-
-    def close(self) -> None:
-        """Left to the one who opened the socket: http.client closes before the body is read."""
 
 
 class Answer:
@@ -88,7 +55,7 @@ class Request:
     def answer(self) -> Answer:
         """Raises Unreachable, TimedOut, VerifyFailed or InvalidInput when there is none that counts."""
         url = self._options["url"]
-        target = _checked(url)
+        target = checked(url)
         for _redirect in range(_REDIRECTS + 1):
             answer = self._exchange(target)
             if self._body is not None or answer.status not in (301, 302, 303, 307, 308) or not answer.headers.get("Location"):
@@ -98,7 +65,7 @@ class Request:
 
     def _next(self, target: SplitResult, answer: Answer) -> SplitResult:
         try:
-            following = _checked(urljoin(target.geturl(), answer.headers["Location"]))
+            following = checked(urljoin(target.geturl(), answer.headers["Location"]))
         except (InvalidInput, ValueError):
             raise VerifyFailed(f"{self._options['url']} redirects to what is no http or https address", "see its configuration") from None
         to_https = _origin(target) == ("http", target.hostname, 80) and _origin(following) == ("https", target.hostname, 443)
@@ -128,7 +95,7 @@ class Request:
         limit = self._options["max_bytes"]
         with self._connect(target) as connected:
             connection = http.client.HTTPConnection("unused")  # it would take the end of an IPv6 address for a port
-            connection.sock = _TimedSocket(connected, self._left)
+            connection.sock = TimedSocket(connected, self._left)
             path = (target.path or "/") + (f"?{target.query}" if target.query else "")
             method = "POST" if self._body is not None else self._options.get("method") or "GET"
             connection.request(method, path, self._body, self._headers(target))
@@ -159,7 +126,8 @@ class Request:
             raise
 
 
-def _checked(url: str) -> SplitResult:
+def checked(url: str) -> SplitResult:
+    """The parts of an http or https address without a name in it. Raises InvalidInput."""
     try:
         target = urlsplit(url)
         good = target.scheme in ("http", "https") and target.hostname and target.port != 0

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from .._core.errors import InvalidInput
-from ._http_request import Request
+from ._http_request import Request, checked
 from ._time_left import TimeLeft
 
 TYPE_CHECKING = False  # importing typing takes milliseconds
@@ -27,7 +27,7 @@ class JsonApi:
         self._options = options
         self._left = left
         self._base = options["url"].rstrip("/")
-        if urlsplit(options["url"]).query or "#" in options["url"]:
+        if checked(options["url"]).query or "#" in options["url"]:
             raise InvalidInput(f"{options['url']} has a query", "give the address that the others begin with")
 
     def get(self, path: str, query: Query = ()) -> tuple[int, Any]:

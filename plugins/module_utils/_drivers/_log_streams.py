@@ -156,7 +156,7 @@ def open_container(name: str, bookmark: dict[str, Any] | None, since: float, lef
     """The log of a container, every line with the engine's stamp, from ``since`` or from the bookmark on."""
     at = _checked(bookmark, "at")
     path = f"/containers/{quote(name, safe='')}"
-    about = ask("GET", f"{path}/json", left.timeout())
+    about = ask("GET", f"{path}/json", left)
     place = {"at": at or "", "count": (bookmark or {}).get("count", 0), "id": about["Id"]}
     asked = at if at and (bookmark or {}).get("id") == about["Id"] else ""
     start = _nanoseconds(asked) if asked else f"{since:.9f}"
@@ -165,8 +165,8 @@ def open_container(name: str, bookmark: dict[str, Any] | None, since: float, lef
     frames = not about.get("Config", {}).get("Tty", False)
 
     def blocks() -> Iterator[bytes]:
-        with closing(connected(left.timeout())) as connection:
-            answer = opened(connection, "GET", f"{path}/logs?stdout=1&stderr=1&timestamps=1&since={start}")
+        with closing(connected(left)) as connection:
+            answer = opened(connection, left, f"{path}/logs?stdout=1&stderr=1&timestamps=1&since={start}")
             yield from _fresh(_lines(_chunks(answer, left), frames), place)
 
     streamed = Streamed(f"container {name}", blocks, place)
@@ -190,7 +190,7 @@ def _chunks(answer: HTTPResponse, left: TimeLeft) -> Iterator[bytes]:
         try:
             block = answer.read1(_BLOCK)
         except (OSError, HTTPException) as error:
-            raise broken_off(error) from None
+            raise broken_off(error, left) from None
         if not block:
             return
         yield block

@@ -70,12 +70,16 @@ FROM ages
 """
 """Of transaction ids and of multixact ids, whichever is worse; at 100 % of 2^31 the server refuses to write."""
 
-PRIMARY = """
+_STANDBYS = """pg_stat_replication r WHERE state IN ('streaming', 'catchup') AND replay_lsn IS NOT NULL
+    AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')"""
+"""Those that replay: neither pg_receivewal nor a backup, which only take what is written, nor a subscriber, which has some tables of it."""
+
+PRIMARY = f"""
 WITH standbys AS (
   SELECT CASE WHEN replay_lsn >= pg_current_wal_lsn() THEN 0
     ELSE extract(epoch FROM greatest(replay_lag, clock_timestamp() - reply_time, interval '0')) END AS seconds,
     pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) AS bytes
-  FROM pg_stat_replication WHERE state IN ('streaming', 'catchup')),
+  FROM {_STANDBYS}),
 slots AS (SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) AS bytes FROM pg_replication_slots WHERE NOT active)
 SELECT json_build_object('replicas', count(*), 'replication_lag', round(max(seconds)::numeric, 3), 'replication_lag_bytes', max(greatest(bytes, 0)),
   'inactive_slots', (SELECT count(*) FROM slots), 'slot_retained', (SELECT max(bytes) FROM slots))
@@ -83,8 +87,8 @@ FROM standbys
 """
 """A standby that stands still does not answer: the time since its last answer, by its own clock, is its lag. It answers every 10 s when all is well."""
 
-STANDBY = """
-SELECT json_build_object('replicas', 0, 'replication_lag', CASE
+STANDBY = f"""
+SELECT json_build_object('replicas', (SELECT count(*) FROM {_STANDBYS}), 'replication_lag', CASE
     WHEN pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0
     ELSE round(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::numeric, 3) END,
   'replication_lag_bytes', greatest(pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), 0),
@@ -97,7 +101,7 @@ which may have been replayed from the archive or the backup before."""
 DEAD = """
 WITH tables AS (
   SELECT format('%%I.%%I', schemaname, relname) AS name, 100.0 * n_dead_tup / (n_live_tup + n_dead_tup) AS percent
-  FROM pg_stat_user_tables WHERE n_dead_tup >= %s)
+  FROM pg_stat_user_tables WHERE n_dead_tup >= greatest(%s, 1))
 SELECT json_build_object('dead_tuples_percent', coalesce(round(max(percent), 2), 0),
   'dead_tuples_table', (SELECT name FROM tables ORDER BY percent DESC LIMIT 1))
 FROM tables

@@ -22,13 +22,16 @@ _READS = "give one select statement"
 def query(connection: Mapping[str, Any], options: Mapping[str, Any], left: TimeLeft) -> tuple[list[str], tuple[Any, ...] | None, int, float]:
     """Names of the columns, the first row (None: there is none), the number of rows, and seconds.
 
-    Raises InvalidInput (not a single reading statement), VerifyFailed (no such table), Denied, Unreachable, TimedOut, MissingLibrary.
+    Raises InvalidInput (not a single reading statement), VerifyFailed (no such table, damaged data), Denied, Unreachable, TimedOut, MissingLibrary.
     """
     with opened(connection, left) as session:
         try:
             return _first_row(session, options["query"], options["parameters"])
         except UnicodeDecodeError:
             raise RunbookError(f"{place_of(connection)}: a text in the answer is not UTF-8", "convert it in the query (convert_from)") from None
+        except (ValueError, ArithmeticError) as error:  # of psycopg2, about a date or an interval that Python has not
+            hint = "convert the column in the query (column::text, or extract(epoch FROM column))"
+            raise RunbookError(f"{place_of(connection)}: a value in the answer cannot be read: {error}", hint) from None
         except Denied as error:
             raise Denied(error.message, "grant the role what the query reads") from None
         except Failed as error:

@@ -13,11 +13,11 @@ import re
 import select
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .._core.errors import CommandFailed, InvalidInput, MissingLibrary, RunbookError, TimedOut, Unreachable, VerifyFailed
-from ._connect import resolve
+from ._connect import connect, resolve
 from ._container_address import host_of
 from ._pg_errors import AuthFailed, failure
 from ._time_left import TimeLeft
@@ -27,6 +27,8 @@ _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"  # local to the transa
 _SETTLE = """
 SELECT set_config(given.name, given.value, true) FROM (VALUES ('statement_timeout', %s), ('standard_conforming_strings', 'on'),
   ('cursor_tuple_fraction', '1')) AS given (name, value)"""
+
+_DAMAGED = ("XX001", "XX002", "58030")  # data_corrupted, index_corrupted, io_error
 
 MONITOR = "grant pg_monitor to the role"
 
@@ -91,10 +93,20 @@ def _parameters(options: Mapping[str, Any], left: TimeLeft) -> dict[str, Any]:
     }  # fmt: skip
     if not local:
         # libpq would look the name up without a time-out
-        found = list(dict.fromkeys(address[4][0] for address in resolve(host, port, left)))
+        found = _hosts(host, port, left)
         given.update(hostaddr=",".join(found), host=",".join([host] * len(found)))
     fixed = {"application_name": "tradeops health", "client_encoding": "UTF8", **({"gssencmode": "disable"} if libpq_version() >= 120000 else {})}
     return {**{name: value for name, value in given.items() if value not in (None, "")}, **fixed}
+
+
+def _hosts(host: str, port: int, left: TimeLeft) -> list[str]:
+    """The address to connect to. Among several, libpq would wait for a silent one until the whole time is over: the first that answers."""
+    found = {address[4][0]: address for address in resolve(host, port, left)}
+    if len(found) > 1:
+        with connect(host, list(found.values()), left) as answering:
+            with suppress(OSError):  # it has hung up already: libpq shall say why
+                return [answering.getpeername()[0]]
+    return list(found)
 
 
 def _refused(place: str, said: str) -> RunbookError:
@@ -146,7 +158,7 @@ class Session:
         self._run("SAVEPOINT clean")
 
     def ask(self, statement: str, parameters: list[Any] | None = None) -> Any:
-        """The cursor after ``statement``. Raises Denied, Failed, TimedOut, Unreachable; the session goes on after the first two."""
+        """The cursor after ``statement``. Raises Denied, Failed, VerifyFailed (damaged data), TimedOut, Unreachable; it goes on after the first two."""
         try:
             return self._run(statement, parameters)
         except (Denied, Failed):
@@ -193,4 +205,6 @@ class Session:
             return Unreachable(f"{self.place} broke off: {text}", "see the server's log")
         if state == "42501":
             return Denied(f"{self.place}: {text}", MONITOR)
+        if state in _DAMAGED:
+            return VerifyFailed(f"{self.place} cannot read its data: {text}", "see the server's log and its disk; restore what is damaged from a backup")
         return Failed(f"{self.place}: {text}", "see the server's log", state)

@@ -58,6 +58,45 @@ _MEANINGS: tuple[tuple[str, type[RunbookError], str], ...] = (
 )  # fmt: skip
 
 
+class _Hurried:
+    """A socket that never waits beyond the deadline, however often it is read, and however little comes each time."""
+
+    def __init__(self, inner: Any, deadline: Deadline) -> None:
+        self._inner, self._deadline = inner, deadline
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def recv(self, *arguments: Any) -> Any:
+        """As that of a socket."""
+        return self.in_time().recv(*arguments)
+
+    def recv_into(self, *arguments: Any) -> Any:
+        """As that of a socket."""
+        return self.in_time().recv_into(*arguments)
+
+    def sendall(self, *arguments: Any) -> Any:
+        """As that of a socket."""
+        return self.in_time().sendall(*arguments)
+
+    def in_time(self) -> Any:
+        """The socket itself; its next step may take the time that is left."""
+        self._inner.settimeout(min(self._inner.gettimeout(), max(0.01, self._deadline.remaining())))
+        return self._inner
+
+
+def _hurried(kind: Any, deadline: Deadline) -> Any:
+    """A connection of redis-py's ``kind``; by itself each of its reads, also those of logging in, would have the whole time."""
+
+    class Hurried(kind):  # type: ignore[misc]  # known at run time only
+        """The same, by the deadline."""
+
+        def _connect(self) -> Any:
+            return _Hurried(super()._connect(), deadline)
+
+    return Hurried
+
+
 class Client:
     """The way to one server, as ``options`` say; ``rights`` are what its user is told to need."""
 
@@ -99,24 +138,25 @@ class Client:
         if self.secret:
             common.update(password=self.secret, username=options.get("user") or None)
         if options.get("unix_socket"):
-            return redis.UnixDomainSocketConnection(path=options["unix_socket"], **common)
+            return _hurried(redis.UnixDomainSocketConnection, self.deadline)(path=options["unix_socket"], **common)
         host = options.get("host") or (self._address_in() if options.get("container") else "127.0.0.1")
         common.update(host=host, port=options.get("port") or 6379, socket_connect_timeout=common["socket_timeout"])
         if not options.get("tls"):
-            return redis.Connection(**common)
+            return _hurried(redis.Connection, self.deadline)(**common)
         context = verifying(options.get("tls_ca")) if options.get("tls_verify", True) else trusting()
+        deadline = self.deadline
 
         class Encrypted(redis.Connection):  # type: ignore[misc]  # redis-py's own has other defaults in every version
             """The same, by the house's rules of TLS."""
 
             def _connect(self) -> Any:
                 try:
-                    return context.wrap_socket(super()._connect(), server_hostname=host)
+                    return context.wrap_socket(_Hurried(super()._connect(), deadline).in_time(), server_hostname=host)
                 except socket.timeout:
                     _refuse_plain(host, common["port"])
                     raise
 
-        return Encrypted(**common)
+        return _hurried(Encrypted, deadline)(**common)
 
     def _address_in(self) -> str:
         """The container's own address, so that no port needs to be published."""

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +20,8 @@ _KEYS = {"key", "field", "unit", "timezone"}
 _SIZES = {"list": "LLEN", "set": "SCARD", "zset": "ZCARD", "hash": "HLEN", "stream": "XLEN"}
 _TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _LONGEST = 2000
+# int() and float() also take 1_000, the digits of every script, inf and nan
+_DECIMAL = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _FUTURE_SECONDS = 60.0  # clocks of two machines may differ by this much
 
 
@@ -65,7 +69,7 @@ def _one(session: Session, name: str, reading: Mapping[str, str], probe: Probe) 
     elif kind != "none":
         value = Unmeasured(f"{key} is a {kind}" + (f", which has no field {field}" if field else ", whose size is measured as .count"))
     plain = _value(value, reading.get("unit", "text"))
-    found = {name: plain, f"{name}.exists": value is not None if field and kind == "hash" else kind != "none"}
+    found = {name: plain, f"{name}.exists": kind == "hash" and value is not None if field else kind != "none"}
     if f"{name}.count" in probe.wanted:
         found[f"{name}.count"] = _count(session, key, kind)
     if f"{name}.ttl" in probe.wanted:
@@ -97,14 +101,10 @@ def _value(value: Any, unit: str) -> Any:
 
 
 def _number(text: str) -> Any:
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
+    found = float(text) if _DECIMAL.fullmatch(text) else math.nan
+    if not math.isfinite(found):
         return Unmeasured(f"{text[:100]!r} is not a number")
+    return int(text) if text.lstrip("+-").isdigit() else found
 
 
 def _age(name: str, value: Any, zone: str, now: float) -> Any:
@@ -112,7 +112,7 @@ def _age(name: str, value: Any, zone: str, now: float) -> Any:
         return value
     if value is None:
         return Unmeasured(f"{name} does not exist")
-    number = _number(_text(value))
+    number = _number(_text(value).strip())
     try:
         age = now - parse_instant(_text(value) if isinstance(number, Unmeasured) else number, zone)
     except InvalidInput as error:

@@ -29,6 +29,8 @@ WORKERS, QUEUE = 2, 2
 _GROW_EVERY = 1000
 """Parts get twice as large after so many: there may be 10000, and nobody knows the length beforehand."""
 _TOKEN = "tradeops-token"
+DIGEST = "tradeops-sha256"
+"""Metadata of a small object: the SHA-256 of its body, so that who reads it sees what changed on the way."""
 
 
 class Object:
@@ -39,10 +41,10 @@ class Object:
         self._options = options
         self._token = secrets.token_hex(16)
 
-    def extra(self) -> dict[str, Any]:
-        """Encryption and lock, as the options say, and the token."""
+    def extra(self, **told: str) -> dict[str, Any]:
+        """Encryption and lock, as the options say, and as metadata the token and what is ``told``."""
         given = self._options
-        found: dict[str, Any] = {"Metadata": {_TOKEN: self._token}}
+        found: dict[str, Any] = {"Metadata": {_TOKEN: self._token, **told}}
         if (given.get("sse") or "none") != "none":
             found["ServerSideEncryption"] = given["sse"]
         if given.get("kms_key_id"):
@@ -56,8 +58,10 @@ class Object:
         """All of it at once. Raises Exists, Unsure."""
         self.absent()
 
+        extra = self.extra(**{DIGEST: hashlib.sha256(body).hexdigest()})
+
         def send() -> None:
-            self.bucket.once_sure("put_object", f"{self.what} cannot be written", Key=self.key, Body=body, ContentMD5=md5(body), **self.extra())
+            self.bucket.once_sure("put_object", f"{self.what} cannot be written", Key=self.key, Body=body, ContentMD5=md5(body), **extra)
 
         self.settle(send, len(body))
 

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 
-from .._core.alerts import MEASURES, alerts_of, dynamic_measures, measures_of
+from .._core.alerts import MEASURES, Alert, alerts_of, dynamic_measures, measures_of
 from .._core.errors import InvalidInput, RunbookError, VerifyFailed
 from .._core.probe import Probe
 from ._json_api import JsonApi
@@ -15,6 +17,7 @@ from ._time_left import TimeLeft
 
 TYPE_CHECKING = False  # importing typing takes milliseconds
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 __all__ = ["MEASURES", "dynamic_measures", "measure"]
@@ -26,12 +29,20 @@ def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
     api = JsonApi(options, left)
     started = time.monotonic()
     ready, _text = api.get("/-/ready")
-    status, answer = api.get("/api/v2/alerts", [("filter", matcher) for matcher in options.get("filter") or []])
+    matchers, expect = options.get("filter") or [], options.get("expect") or []
+    alerts = _alerts(api, matchers)
+    # What must always fire is often of everybody, and the filter leaves it out.
+    expected = _alerts(api, [f"alertname=~{json.dumps('|'.join(map(re.escape, expect)), ensure_ascii=False)}"]) if matchers and expect else alerts
+    latency = time.monotonic() - started
+    return {"ready": ready == 200, **measures_of(alerts, expected, options, probe.now), "latency": latency}
+
+
+def _alerts(api: JsonApi, matchers: Sequence[str]) -> list[Alert]:
+    status, answer = api.get("/api/v2/alerts", [("filter", matcher) for matcher in matchers])
     if status == 400:
         raise InvalidInput(f"alertmanager: filter: {answer}", """write matchers like severity="critical" or alertname!~"Watchdog|Test" """.strip())
     if status in (401, 403):
         raise RunbookError(f"Alertmanager refuses the request (status {status})", "see secret_headers")
     if status != 200:
         raise VerifyFailed(f"Alertmanager answers with status {status}", "see its log, and whether the address is that of its API")
-    latency = time.monotonic() - started
-    return {"ready": ready == 200, **measures_of(alerts_of(answer), options, probe.now), "latency": latency}
+    return alerts_of(answer)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from .._core.containers import MEASURES, Seen, digest_of, facts_of, measures_of, missing
-from .._core.errors import InvalidInput, NotThere, TimedOut, did_you_mean
+from .._core.errors import InvalidInput, NotThere, did_you_mean
 from .._core.probe import SKIPPED, Probe, Unmeasured
 from ._cgroup import Cgroup
 from ._engine_api import EngineApi
@@ -48,12 +48,7 @@ def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
     Raises Unreachable without an engine that answers, RunbookError when it may not be asked, TimedOut.
     """
     left = TimeLeft(probe, options["timeout_seconds"], "asking the container engine", "see whether it hangs (its own log), and how busy the host is")
-    try:
-        facts = _Look(options, probe, left).facts()
-    except TimedOut:
-        if left.remaining() <= 0:
-            raise left.passed() from None
-        raise
+    facts = _Look(options, probe, left).facts()
     measures = measures_of([one for _part, one in facts])
     for part in _parts(options):
         asked = {name for name in MEASURES if f"{part}.{name}" in probe.wanted}
@@ -74,7 +69,7 @@ class _Look:
         self._options = options
         self._probe = probe
         self._left = left
-        self._api = EngineApi(left.deadline)
+        self._api = EngineApi(left)
         self._images: dict[str, Any] = {}
 
     def facts(self) -> list[tuple[str, dict[str, Any]]]:

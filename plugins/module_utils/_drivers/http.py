@@ -60,7 +60,8 @@ def _refuse_taken(option: str, name: str, taken: Mapping[str, str]) -> None:
 def _metric(name: str, wanted: Any) -> dict[str, Any]:
     """``http_requests_total{code="500"}`` or ``{metric: queue_bytes, unit: B, combine: sum}``."""
     reading = {"metric": wanted} if isinstance(wanted, str) else wanted
-    if not isinstance(reading, dict) or not reading.get("metric") or set(reading) - {"metric", "unit", "combine"}:
+    known = isinstance(reading, dict) and bool(reading.get("metric")) and not set(reading) - {"metric", "unit", "combine"}
+    if not known or not all(isinstance(value, str) for value in reading.values()):
         raise InvalidInput(f"http: metrics: {name}: write a metric, or {{metric: ..., unit: ..., combine: ...}}")
     if reading.get("unit", "number") not in _NUMERIC or reading.get("combine", "sum") not in COMBINE:
         raise InvalidInput(f"http: metrics: {name}: units are {', '.join(_NUMERIC)}, and combine is one of {', '.join(COMBINE)}")

@@ -62,11 +62,17 @@ def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
         for names, statement, parameters in _questions(facts, options, probe):
             measures.update(_answers(session, names, statement, parameters))
         if not facts["may_see_all"]:
-            standbys = () if facts["in_recovery"] else ("replicas", "replication_lag", "replication_lag_bytes")
-            measures.update(dict.fromkeys([*_ACTIVITY, *standbys], _UNSEEN))
+            measures.update(dict.fromkeys(_unseen(facts, measures), _UNSEEN))
         if facts["in_recovery"] and measures["replication_lag"] is SKIPPED:
             measures["replication_lag"] = Unmeasured("it has replayed no transaction since it started")
         return measures
+
+
+def _unseen(facts: dict[str, Any], measures: dict[str, Any]) -> list[str]:
+    """What a role without the right is told wrongly, as if there was nobody: rows of others have no values in it."""
+    lags = [] if facts["in_recovery"] else ["replication_lag", "replication_lag_bytes"]
+    waits = ["longest_wait"] if facts["version_num"] < 140000 and measures["locks_waiting"] else []  # by the others' query_start
+    return [*_ACTIVITY, "replicas", *lags, *waits]
 
 
 def _questions(facts: dict[str, Any], options: dict[str, Any], probe: Probe) -> list[tuple[dict[str, str], str, list[Any]]]:

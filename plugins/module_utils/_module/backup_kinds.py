@@ -17,6 +17,7 @@ from .._core.errors import InvalidInput
 from .._core.probe import Deadline
 from .._core.prune import Forget
 from .._core.transfer import Codec
+from .data_kinds import POSTGRESQL_LOGIN, REDIS_LOGIN
 
 _Options = dict[str, Any]
 
@@ -135,13 +136,7 @@ KINDS: dict[str, BackupKind] = {
         "scratch_dir": {"type": "path"},
     }),
     "postgresql": BackupKind(_postgresql_source, _postgresql_target, {
-        "database": {"type": "str", "required": True},
-        "host": {"type": "str", "default": ""},
-        "port": {"type": "int", "default": 5432},
-        "user": {"type": "str", "default": ""},
-        "secret_password": _SECRET,
-        "sslmode": {"type": "str", "choices": ["disable", "prefer", "require", "verify-ca", "verify-full"]},
-        "sslrootcert": {"type": "path"},
+        **POSTGRESQL_LOGIN,
         "os_user": {"type": "str"},
         "container": {"type": "str"},
         "container_user": {"type": "str", "default": "postgres"},
@@ -153,14 +148,7 @@ KINDS: dict[str, BackupKind] = {
         "max_replica_lag_seconds": {"type": "float"},
     }),
     "redis": BackupKind(_redis_source, _redis_target, {
-        "host": {"type": "str", "default": ""},
-        "port": {"type": "int", "default": 6379},
-        "unix_socket": {"type": "path"},
-        "user": {"type": "str", "default": ""},
-        "secret_password": _SECRET,
-        "tls": {"type": "bool", "default": False},
-        "tls_ca": {"type": "path"},
-        "tls_verify": {"type": "bool", "default": True},
+        **REDIS_LOGIN,
         "container": {"type": "str"},
         "container_user": {"type": "str"},
         "data_dir": {"type": "path"},

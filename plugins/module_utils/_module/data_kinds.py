@@ -12,6 +12,29 @@ _Options = dict[str, Any]
 _SECRET: _Options = {"type": "str", "no_log": True}
 _CONTAINER: _Options = {"container": {"type": "str"}, "network": {"type": "str", "default": ""}}
 
+POSTGRESQL_LOGIN: _Options = {
+    "database": {"type": "str", "required": True},
+    "host": {"type": "str", "default": ""},
+    "port": {"type": "int", "default": 5432},
+    "user": {"type": "str", "default": ""},
+    "secret_password": _SECRET,
+    "sslmode": {"type": "str", "choices": ["disable", "prefer", "require", "verify-ca", "verify-full"]},
+    "sslrootcert": {"type": "path"},
+}
+"""How a PostgreSQL database is reached, for a check and for a backup."""
+
+REDIS_LOGIN: _Options = {
+    "host": {"type": "str", "default": ""},
+    "port": {"type": "int", "default": 6379},
+    "unix_socket": {"type": "path"},
+    "user": {"type": "str", "default": ""},
+    "secret_password": _SECRET,
+    "tls": {"type": "bool", "default": False},
+    "tls_ca": {"type": "path"},
+    "tls_verify": {"type": "bool", "default": True},
+}
+"""How a Redis server is reached."""
+
 CONNECTION: _Options = {
     "type": "dict",
     "options": {
@@ -19,13 +42,7 @@ CONNECTION: _Options = {
         "postgresql": {
             "type": "dict",
             "options": {
-                "database": {"type": "str", "required": True},
-                "host": {"type": "str", "default": ""},
-                "port": {"type": "int", "default": 5432},
-                "user": {"type": "str", "default": ""},
-                "secret_password": _SECRET,
-                "sslmode": {"type": "str", "choices": ["disable", "prefer", "require", "verify-ca", "verify-full"]},
-                "sslrootcert": {"type": "path"},
+                **POSTGRESQL_LOGIN,
                 **_CONTAINER,
             },
             "mutually_exclusive": [["host", "container"]],
@@ -33,15 +50,9 @@ CONNECTION: _Options = {
         "redis": {
             "type": "dict",
             "options": {
+                **REDIS_LOGIN,
                 "host": {"type": "str", "default": "127.0.0.1"},
-                "port": {"type": "int", "default": 6379},
-                "unix_socket": {"type": "path"},
-                "user": {"type": "str", "default": ""},
-                "secret_password": _SECRET,
                 "database": {"type": "int", "default": 0},
-                "tls": {"type": "bool", "default": False},
-                "tls_ca": {"type": "path"},
-                "tls_verify": {"type": "bool", "default": True},
                 **_CONTAINER,
             },
             "mutually_exclusive": [["host", "unix_socket", "container"]],

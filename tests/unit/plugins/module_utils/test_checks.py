@@ -96,10 +96,12 @@ def test_merging_the_same_twice_changes_nothing(checks: list[Any]) -> None:
         ([{"http": {"read": {"a": "b"}}}, {"http": {"read": {"c": "d"}}}], ["jmespath"]),
         ([{"tls": {"host": "a"}}, {"http": {"read": {"a": "b"}}}], ["cryptography", "jmespath"]),
         ([{"http": None, "tls": None}, {"http": "text"}], []),
+        ([{"sql": {"connection": "file"}}, {"sql": {"connection": "none"}}, {"sql": "text"}], []),
+        ([{"sql": {"connection": "file"}}, {"sql": {"connection": "server"}}], ["psycopg2"]),
     ],
 )
 def test_libraries(checks: list[Any], libraries: list[str]) -> None:
-    assert needed_libraries(checks) == libraries
+    assert needed_libraries(checks, {"file": {"path": "/a"}, "server": {"postgresql": {"database": "a"}}, "odd": None}) == libraries
 
 
 def test_baselines_are_given_where_a_limit_needs_them() -> None:

@@ -112,5 +112,5 @@ def test_mistakes_in_checks(kind: str, more: dict[str, Any], words: str, run: Ca
 
 
 def test_libraries() -> None:
-    assert needed_libraries([check(), check("redis")]) == ["psycopg2", "redis"]
+    assert needed_libraries([check(), check("redis")], {}) == ["psycopg2", "redis"]
     assert {PACKAGES[name] for name in ("psycopg2", "redis")} == {"python3-psycopg2", "python3-redis"}

@@ -68,6 +68,14 @@ def test_what_always_comes(alerts: list[Any], missing: str, posting: Any, probe_
     assert (found["missing"], found["firing"]) == (missing, 0)
 
 
+def test_what_always_comes_need_not_fit_the_filter(posting: Any, probe_of: Any) -> None:
+    watchdog, other = json.dumps([alert("Watchdog")]).encode(), json.dumps([alert("Slow", "warning")]).encode()
+    everybodys = "/api/v2/alerts?filter=alertname%3D~%22Watchdog%7CA%5C%5C.b%22"
+    port, _requests = posting({"/-/ready": reply(200), "/api/v2/alerts?filter=team%3D%22a%22": reply(200, other), everybodys: reply(200, watchdog)})
+    found = alertmanager.measure(options(port, filter=['team="a"'], expect=["Watchdog", "A.b"]), probe_of(now=NOW))
+    assert (found["missing"], found["firing"], found["alerts"]) == ("A.b", 1, "Slow (warning, 5 min)")
+
+
 def test_what_is_asked(posting: Any, probe: Any) -> None:
     path = "/am/api/v2/alerts?filter=a%3D%22b%26c%22&filter=d%21~%22e%22"
     port, requests = posting({"/am/-/ready": reply(503), path: reply(200, b"[]")})

@@ -39,6 +39,10 @@ V2 = {
 }
 HYBRID = {**V1, "proc/7/cgroup": f"{V1_GROUPS}0::/docker/{ID}\n",
           "proc/self/mountinfo": V1["proc/self/mountinfo"] + MOUNT.format(path="/sys/fs/cgroup/unified", kind="cgroup2", options="rw")}  # fmt: skip
+BELOW = f"sys/fs/cgroup/{SCOPE}/init.scope"
+INIT = {**V2, "proc/7/cgroup": f"0::/{SCOPE}/init.scope\n", f"{BELOW}/memory.current": "3000\n", f"{BELOW}/memory.stat": "inactive_file 0\n",
+        f"{BELOW}/memory.events": "oom_kill 0\n", f"{BELOW}/pids.current": "1\n", f"{BELOW}/cpu.stat": "usage_usec 1\n"}  # fmt: skip
+"""A container whose first process is systemd, which moved into a group below the container's own."""
 
 
 def group(folder: Path, files: dict[str, str], container: str = ID) -> Cgroup:
@@ -52,7 +56,7 @@ def measured(found: Cgroup) -> list[Any]:
     return [found.memory(), found.pids(), found.oom_kills(), found.cpu_seconds()]
 
 
-@pytest.mark.parametrize("files", [V1, V2, HYBRID], ids=["version 1", "version 2", "hybrid"])
+@pytest.mark.parametrize("files", [V1, V2, HYBRID, INIT], ids=["version 1", "version 2", "hybrid", "systemd inside"])
 def test_what_the_kernel_counts(files: dict[str, str], tmp_path: Path) -> None:
     assert measured(group(tmp_path, files)) == [138000000, 672, 2, pytest.approx(4.55563)]
 

@@ -24,6 +24,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe impor
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import container, http, tcp
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._container_address import address_of
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._engine_api import EngineApi
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._engine_socket import Until
 
 from .authority import Authority
 from .exchange import options, reply, request_of
@@ -89,8 +90,8 @@ def _fits(one: dict[str, Any], filters: dict[str, list[str]]) -> bool:
     return any(re.search(item, one["Name"]) for item in filters.get("name", [""])) and set(filters.get("label", [])) <= set(labels)
 
 
-def deadline(seconds: float = 10.0) -> Deadline:
-    return Deadline(seconds, time.monotonic)
+def deadline(seconds: float = 10.0) -> Until:
+    return Until(Deadline(seconds, time.monotonic))
 
 
 def test_only_exactly_these_names(listening: Any) -> None:
@@ -120,7 +121,8 @@ def test_an_image_that_is_not_there(listening: Any) -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (reply(500, b'{"message": "driver failed"}'), "driver failed"), (reply(503, b"{}"), "status 503"), (reply(200, b"<html>"), "no document"),
+        (reply(500, b'{"message": "driver failed"}'), "driver failed"), (reply(409, b'{"message": "is not running"}'), "is not running"),
+        (reply(503, b"{}"), "status 503"), (reply(200, b"<html>"), "no document"),
         (reply(200, b'[{"Id": "x"'), "no document"), (b"", "broke off"), (b"220 mail\r\n", "broke off"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[", "no document"),
     ],
@@ -133,6 +135,33 @@ def test_an_engine_that_is_broken_is_bad_news(answer: bytes, words: str, listeni
     listening(handle)
     with pytest.raises(Unreachable, match=words):
         EngineApi(deadline()).containers({})
+
+
+@pytest.mark.parametrize("status", [400, 403, 501])
+def test_what_an_engine_cannot_do_says_nothing_about_the_container(status: int, listening: Any) -> None:
+    def handle(connection: socket.socket) -> None:
+        request_of(connection)
+        connection.sendall(reply(status, b'{"message": "configured logging driver does not support reading"}'))
+
+    listening(handle)
+    with pytest.raises(RunbookError, match="does not support reading") as caught:
+        EngineApi(deadline()).containers({})
+    assert caught.value.code == "failed"
+
+
+def test_an_answer_that_trickles_ends_in_time(listening: Any, probe_of: Any) -> None:
+    def handle(connection: socket.socket) -> None:
+        request_of(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n[")
+        for _byte in range(100):
+            connection.sendall(b" ")
+            time.sleep(0.1)
+
+    listening(handle)
+    started = time.monotonic()
+    with pytest.raises(TimedOut, match="longer than 0.5 s"):
+        container.measure({"names": ["api"], "timeout_seconds": 0.5}, probe_of())
+    assert time.monotonic() - started < 8  # all of it takes 10 s
 
 
 def test_an_engine_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,6 +286,7 @@ def test_the_address_of_a_container(networks: dict[str, Any], network: str, addr
         (in_networks(NETWORKS, HostConfig={"NetworkMode": "host"}), "", InvalidInput, "network of the host"),
         (in_networks(NETWORKS, HostConfig={"NetworkMode": "none"}), "", InvalidInput, "no network"),
         (in_networks({}, HostConfig={"NetworkMode": "container:abc"}), "", InvalidInput, "network of another one"),
+        (in_networks(NETWORKS, State={"Running": True, "Paused": True, "Status": "paused"}), "front", Unreachable, "it is paused"),
         (in_networks(NETWORKS, State={"Running": False, "Status": "exited"}), "front", Unreachable, "does not run: it is exited"),
         (in_networks(NETWORKS, State={"Running": True, "Restarting": True, "Status": "restarting"}), "front", Unreachable, "it is restarting"),
         (described("db"), "", Unreachable, "there is no container api"),

@@ -63,6 +63,7 @@ def test_an_empty_page_has_no_metric(serve: Any, probe: Any) -> None:
     [
         {"latency": "up"}, {"a": None}, {"a": 5}, {"a": ""}, {"a": {}}, {"a": {"metric": ""}}, {"a": {"metric": "up", "units": "s"}}, {"a": "sum(up)"},
         {"a": {"metric": "up", "unit": "text"}}, {"a": {"metric": "up", "combine": "avg"}}, {"a": {"metric": 5}}, {"a": {"metric": "up", "unit": ["s"]}},
+        {"a": {"metric": "up", "combine": ["sum"]}},
     ],
 )  # fmt: skip
 def test_mistakes(metrics: dict[str, Any]) -> None:

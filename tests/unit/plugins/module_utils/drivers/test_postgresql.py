@@ -88,6 +88,13 @@ def test_how_a_server_is_reached(
     assert found == {**fixed, **expected} and asked == [given.get("network")]
 
 
+def test_one_address_is_not_asked_twice(library: None, serve: Callable[..., int], probe_of: Any) -> None:
+    taken: list[Any] = []
+    with pytest.raises((Unreachable, TimedOut)):
+        ask(probe_of, serve(taken.append), 5.0)
+    assert len(taken) == 1
+
+
 @pytest.mark.parametrize(
     ("said", "code", "hint"),
     [

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import math
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import MissingLibrary, TimedOut, Unreachable
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import SKIPPED, DeadlinePassed, Unmeasured
-from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _engine_api, _redis_health_session, redis
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import SKIPPED, Deadline, DeadlinePassed, Unmeasured
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import _engine_api, _redis_client, _redis_health_session, redis
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._redis_health_keys import _value
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._time_left import TimeLeft
 
@@ -36,6 +36,34 @@ def test_silence(seconds: float, whole: float, error: type[Exception], library: 
     with pytest.raises(error) as caught:
         ask(probe_of, seconds, whole, port=serve(lambda connection: time.sleep(2)))
     assert isinstance(caught.value, DeadlinePassed) is (error is DeadlinePassed)
+
+
+def test_a_drip(library: None, serve: Callable[..., int], probe_of: Any) -> None:
+    """Every read gets the time that is left, not the whole time."""
+
+    def drip(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(b"$1000\r\n")
+        for _number in range(60):
+            time.sleep(0.05)
+            connection.sendall(b"x")
+
+    with pytest.raises(TimedOut):
+        ask(probe_of, 0.5, port=serve(drip))
+
+
+@pytest.mark.parametrize("read", [lambda hurried: hurried.recv(1), lambda hurried: hurried.recv_into(bytearray(1)), lambda hurried: hurried.sendall(b"x")])
+def test_the_time_that_is_left(read: Callable[[Any], Any]) -> None:
+    clock = [0.0]
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            ours.settimeout(2.0)
+            hurried = _redis_client._Hurried(ours, Deadline(2.0, lambda: clock[0]))
+            theirs.sendall(b"x")
+            clock[0] = 1.75
+            read(hurried)
+            assert hurried.gettimeout() == 0.25
 
 
 def test_it_hangs_up(library: None, serve: Callable[..., int], probe_of: Any) -> None:
@@ -125,18 +153,19 @@ def test_age_of_the_last_save_is_by_the_servers_clock() -> None:
     assert isinstance(redis._persistence({}, 5000.0)["last_save_age"], Unmeasured)
 
 
+UNREAD = "what cannot be read"
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "expected"),
     [
-        (b"12", "number", 12), (b" 1.5 ", "s", 1.5), (b"many", "number", None), (b"", "count", None), (b"1", "boolean", True), (b"False", "boolean", False),
-        (b"perhaps", "boolean", None), (b"12", "text", "12"), (b"\xff", "text", "\ufffd"), (None, "number", "absent"), (b"nan", "number", "nan"),
+        (b"12", "number", 12), (b" 1.5 ", "s", 1.5), (b"many", "number", UNREAD), (b"", "count", UNREAD), (b"1", "boolean", True),
+        (b"False", "boolean", False), (b"perhaps", "boolean", UNREAD), (b"12", "text", "12"), (b"\xff", "text", "\ufffd"), (None, "number", None),
+        (b"nan", "number", UNREAD), (b"inf", "number", UNREAD), (b"1e999", "number", UNREAD),
+        (b"1_000", "number", UNREAD), (b"1_0.5", "number", UNREAD), ("\u0661\u0662".encode(), "number", UNREAD), ("\uff11.5".encode(), "s", UNREAD),
+        (b"0x10", "number", UNREAD), (b"1,5", "number", UNREAD), (b"+7", "count", 7), (b"-0.25", "number", -0.25), (b"1e-05", "number", 1e-05),
     ],
 )  # fmt: skip
 def test_values(value: Any, unit: str, expected: Any) -> None:
     found = _value(value, unit)
-    if expected is None:
-        assert isinstance(found, Unmeasured)
-    elif expected == "nan":
-        assert math.isnan(found)  # judged as unknown
-    else:
-        assert found == (None if expected == "absent" else expected)
+    assert isinstance(found, Unmeasured) if expected is UNREAD else (found, type(found)) == (expected, type(expected))
