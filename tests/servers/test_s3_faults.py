@@ -89,7 +89,7 @@ ONCE = [
         ("cut", 0, ""), ("reset", 0, ""), ("lost", 0, ""), ("error", 503, "SlowDown"), ("error", 500, "InternalError"), ("error", 400, "RequestTimeout"),
     ]
     if (operation, status) != ("HeadObject", 400)  # it has no body to say it in
-]  # fmt: skip
+] + [Fault(operation, "shorn", 2) for operation in ("CreateMultipartUpload", "UploadPart", "HeadObject")]  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", [*ONCE, *(Fault(operation, "stall") for operation in ("PutObject", "UploadPart", "CompleteMultipartUpload"))],
@@ -145,7 +145,7 @@ def test_an_object_of_another_size(repository: S3, server: Server) -> None:
         store(repository, SMALL)
 
 
-@pytest.mark.parametrize("how", ["cut", "reset", "drip", "stall", "error"])
+@pytest.mark.parametrize("how", ["cut", "reset", "drip", "stall", "error", "shorn"])
 def test_reading_goes_on_where_it_broke(repository: S3, server: Server, how: str) -> None:
     store(repository, LARGE)
     server.faults.append(Fault("GetObject", how, 2))

@@ -44,7 +44,7 @@ class Fault:
 
     cut, reset, stall, drip, slow (it is read slowly): the connection; lost: done, and no answer; flip: one byte on the way; size: HEAD tells another one;
     error: ``status`` and ``code``, with ``more`` XML, from a clock that is ``ahead_seconds``; hollow: 200 with an error as its body;
-    garble: done, and the answer makes no sense.
+    garble: done, and the answer makes no sense; shorn: done, and the answer ends within its header.
     """
 
     operation: str
@@ -189,6 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fault is not None and fault.how == "garble":
             return self._send(340, b"<Erro")
+        if fault is not None and fault.how == "shorn":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nx-amz-request-id: 1\r\n")
+            return self._close(reset=False)
         return self._send(status, found, headers)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _any
