@@ -77,11 +77,10 @@ def read(copy: Path, query: str) -> Any:
 
 @contextlib.contextmanager
 def writers(path: Path, count: int = 2) -> Iterator[list[int]]:
-    """Processes that book all the time, each row in both tables or in none; gives the numbers of the processes."""
+    """Processes that book all the time, each row in both tables or in none, and have begun; gives the numbers of the processes."""
     code = f"""import sqlite3, sys, time
 connection = sqlite3.connect({str(path)!r}, isolation_level=None, timeout=30)
 connection.execute("pragma wal_autocheckpoint = 0")
-print("ready", flush=True)
 number = 0
 while True:
     number += 1
@@ -89,6 +88,8 @@ while True:
     connection.execute("insert into credits (amount, note) values (?, ?)", (number, "n" * 200))
     connection.execute("insert into debits (amount) values (?)", (number,))
     connection.execute("commit")
+    if number == 1:
+        print("ready", flush=True)
     time.sleep(0.002)
 """
     children = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _number in range(count)]
