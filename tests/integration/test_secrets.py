@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import sqlite3
 import threading
@@ -26,7 +27,7 @@ from conftest import PlaybookRun, PlaybookRunner
 
 from ansible_collections.tradeops.runbook.tests.support.postgresql import Server, programs
 
-SECRET = 'Kx9/tr+Qv"27 ~plant#ed%Value'
+SECRET = f'Kx9/tr+Qv"{os.getpid()} ~plant#ed%Value'  # its own in every process: the processes of another test run are watched, too
 
 
 def forms(secret: str) -> set[bytes]:
