@@ -97,9 +97,9 @@ class Monitoring:
     def __init__(self, folder: Path, blind: bool = False, partial: bool = False) -> None:
         self.exporter, port = Exporter(), free_port()
         targets = [f"127.0.0.1:{self.exporter.port}", *([f"127.0.0.1:{free_port()}"] if blind else [])]
-        config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [{"job_name": "app", "static_configs": [{"targets": targets}]}]}
+        config: dict[str, Any] = {"global": {"scrape_interval": "1s"}, "scrape_configs": [{"job_name": "app", "static_configs": [{"targets": targets}]}]}
         if partial:
-            config["remote_read"] = [{"url": f"http://127.0.0.1:{free_port()}/read", "read_recent": True}]  # type: ignore[assignment]
+            config["remote_read"] = [{"url": f"http://127.0.0.1:{free_port()}/read", "read_recent": True}]
         (folder / "config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
         argv = [str(PROMETHEUS), f"--config.file={folder}/config.yml", f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}"]
         self.server = Program(folder, argv, port)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -54,7 +53,6 @@ class Engine:
             status = int(top.split()[1])
             if status not in (101, 200):
                 refuse(status, first)
-                raise Unreachable(f"the container engine answers with status {status} where a connection was due", "see its own log")
             return connection, first
         except BaseException as error:
             connection.close()
@@ -62,20 +60,9 @@ class Engine:
                 raise broken_off(error, left) from None
             raise
 
-    def containers(self, labels: Mapping[str, str], deadline: Deadline) -> list[str]:
-        """Ids of all containers with these labels, running or not."""
-        filters = quote(json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]}), safe="")
-        found: Any = self._ask("GET", f"/containers/json?all=1&filters={filters}", None, deadline)
-        return [str(one["Id"]) for one in found]
-
     def inspect(self, deadline: Deadline) -> Mapping[str, Any]:
         """The container as the API tells it. Raises NotThere."""
         found: Mapping[str, Any] = self._ask("GET", f"/containers/{quote(self._name, safe='')}/json", None, deadline)
-        return found
-
-    def image(self, name: str, deadline: Deadline) -> Mapping[str, Any]:
-        """An image as the API tells it."""
-        found: Mapping[str, Any] = self._ask("GET", f"/images/{quote(name, safe='')}/json", None, deadline)
         return found
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, deadline: Deadline) -> Any:

@@ -37,7 +37,7 @@ class EngineApi:
         found = []
         for item in listed:
             try:
-                found.append(self._get(f"/containers/{item['Id']}/json"))
+                found.append(self.container(item["Id"]))
             except NotThere:  # removed since it was listed
                 continue
         return found
@@ -49,6 +49,11 @@ class EngineApi:
             raise InvalidInput(f'"{wrong or ""}" is not the name of a container', "write it as in the last column of: docker ps -a")
         found = self.containers({"name": [f"^/?{re.escape(name)}$" for name in names]})
         return [one for one in found if one["Name"].lstrip("/") in names]
+
+    def container(self, name: str) -> dict[str, Any]:
+        """Everything about the container of this name or id. Raises NotThere."""
+        answer: dict[str, Any] = self._get(f"/containers/{quote(name, safe='')}/json")
+        return answer
 
     def image(self, reference: str) -> dict[str, Any]:
         """What a tag, digest or id means on this host now. Raises NotThere when it means nothing."""

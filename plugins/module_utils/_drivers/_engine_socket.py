@@ -18,7 +18,7 @@ from ._timed_socket import TimedSocket
 
 TYPE_CHECKING = False  # importing typing takes milliseconds
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
     from ._timed_socket import Patience
 
@@ -94,7 +94,7 @@ def ask(method: str, path: str, left: Patience, body: Any = None) -> Any:
     return {} if answer.status in (204, 304) else _document(answer.status, said)
 
 
-def refuse(status: int, said: bytes) -> None:
+def refuse(status: int, said: bytes) -> NoReturn:
     """Raise what an answer of this status means: NotThere for 404, RunbookError for what it cannot do, Unreachable for an engine that is not well."""
     try:
         message = json.loads(said)["message"]

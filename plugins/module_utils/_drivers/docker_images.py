@@ -10,9 +10,11 @@ from typing import Any
 
 from .._core.errors import NotThere
 from .._core.probe import Deadline
-from ._docker_engine import Engine
+from ._engine_api import EngineApi
+from ._engine_socket import Until
 
 _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+_ANSWER_SECONDS = 10.0
 
 
 def images(given: Mapping[str, Any], deadline: Deadline) -> dict[str, str]:
@@ -20,15 +22,15 @@ def images(given: Mapping[str, Any], deadline: Deadline) -> dict[str, str]:
 
     The digest is that of the registry, or the id of an image that came from none. Raises NotThere, Unreachable.
     """
-    names = given.get("containers") or Engine("").containers({_PROJECT: given["project"]}, deadline)
-    if not names:
+    api = EngineApi(Until(deadline, most=_ANSWER_SECONDS))
+    names = given.get("containers")
+    containers = [api.container(name) for name in names] if names else api.containers({"label": [f"{_PROJECT}={given['project']}"]})
+    if not containers:
         raise NotThere(f"there is no container of the project {given['project']}", "correct the name of the project in the inventory")
     found: dict[str, set[str]] = {}
-    for name in names:
-        engine = Engine(name)
-        container = engine.inspect(deadline)
+    for container in containers:
         service = (container["Config"].get("Labels") or {}).get(_SERVICE) or container["Name"].lstrip("/")
-        found.setdefault(service, set()).add(_digest(engine.image(container["Image"], deadline)))
+        found.setdefault(service, set()).add(_digest(api.image(container["Image"])))
     return {service: ", ".join(sorted(digests)) for service, digests in sorted(found.items())}
 
 

@@ -22,7 +22,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._module.kinds imp
 NOW = 1763604900.0  # 2025-11-20T02:15:00Z
 IMAGE = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64
-RUNNING = {
+RUNNING: dict[str, Any] = {
     "State": {"Status": "running", "Running": True, "Restarting": False, "OOMKilled": False, "ExitCode": 0, "StartedAt": "2025-11-20T02:05:00.123456789Z",
               "Health": {"Status": "healthy", "FailingStreak": 0}},
     "HostConfig": {"Memory": 1000, "NanoCpus": 500000000, "CpuQuota": 0, "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}}},
@@ -35,8 +35,8 @@ def inspected(**changes: Any) -> dict[str, Any]:
     """The engine's description of a container that is well, but for ``changes`` of its state, its configuration or itself."""
     made = copy.deepcopy(RUNNING)
     for name, value in changes.items():
-        place = next((part for part in ("State", "HostConfig") if name in RUNNING[part]), None)  # type: ignore[operator]
-        (made[place] if place else made)[name] = value  # type: ignore[index]
+        place = next((part for part in ("State", "HostConfig") if name in RUNNING[part]), None)
+        (made[place] if place else made)[name] = value
     return made
 
 
