@@ -40,7 +40,7 @@ options:"""
         type: dict
         default: {}
       severity:
-        description: How bad it is when the target cannot be reached, or a critical limit of the kind itself is crossed; its warnings are P3 or less.
+        description: How bad it is when the target cannot be reached, or a critical limit that names no severity is crossed; warnings are P3 or less.
         type: str
         choices: [P1, P2, P3, P4]
         default: P2
@@ -93,6 +93,8 @@ options:"""
           ca_path: {description: File with the certificates of trusted authorities (PEM)., type: path}
           path: {description: PEM file., type: path}
           acme_path: {description: acme.json of Traefik., type: path}
+          container: {description: "Name of a container of the local engine that is asked at its own address for the certificate of O(checks[].tls.host).", type: str}
+          network: {description: Which network of the container; needed when it is in several., type: str, default: ''}
           timeout_seconds: *timeout
       host:
         description:

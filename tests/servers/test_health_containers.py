@@ -12,6 +12,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -288,6 +289,26 @@ def test_a_container_is_reached_at_its_own_address(stack: Stack) -> None:
     for check in ({"url": "http://api.example:8000/", "container": name}, {"url": "http://api.example:8000/", "container": "nobody-has-this"}):
         found = checked("http", check)
         assert (found["status"], found["code"]) == ("critical", "unreachable"), found
+
+
+EDGE = (
+    "openssl req -quiet -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=edge.example -addext subjectAltName=DNS:edge.example -keyout /tmp/key -out /tmp/made"
+    " && mv /tmp/made /tmp/certificate && exec openssl s_server -quiet -accept 8443 -key /tmp/key -cert /tmp/certificate"
+)
+
+
+def test_the_certificate_that_a_container_shows(stack: Stack, tmp_path: Path) -> None:
+    name = stack.run("edge", "--network", stack.network(), command=("sh", "-c", EDGE))
+    until(lambda: subprocess.run(["docker", "cp", f"{name}:/tmp/certificate", str(tmp_path)], capture_output=True, check=False).returncode == 0)
+    check = {"host": "edge.example", "port": 8443, "container": name, "ca_path": str(tmp_path / "certificate")}
+    found = until(lambda: _answered(checked("tls", check)))
+    assert (found["status"], found["measures"]["trusted"]) == ("ok", True) and 29 < found["measures"]["expires_in"] / 86400 < 30
+    found = checked("tls", {**check, "host": "other.example"})
+    assert found["status"] == "critical" and "other.example" in found["measures"]["problem"]
+
+
+def _answered(found: dict[str, Any]) -> dict[str, Any] | None:
+    return found if found["measures"] else None
 
 
 def test_which_network_must_be_said_when_there_are_several(stack: Stack) -> None:

@@ -123,10 +123,12 @@ def _parse_scalar(text: str, of: str) -> tuple[Any, str]:
         return text, ""
 
 
-def parse_limits(limits: Mapping[str, Any], units: Mapping[str, str], open_ended: bool = False) -> list[Rule]:
+def parse_limits(
+    limits: Mapping[str, Any], units: Mapping[str, str], open_ended: bool = False, severities: Mapping[str, str] = DEFAULT_SEVERITY
+) -> list[Rule]:
     """The ``limits`` of one check to rules. ``units`` maps every measure the check can return to its unit.
 
-    ``open_ended`` allows measures that only show when measured (columns of a query). Raises InvalidInput that names the place and,
+    ``open_ended`` allows measures that only show when measured (columns of a query). ``severities`` hold where a limit names none. Raises InvalidInput that names the place and,
     for a misspelt measure, the nearest one.
     """
     rules: list[Rule] = []
@@ -141,7 +143,8 @@ def parse_limits(limits: Mapping[str, Any], units: Mapping[str, str], open_ended
         if not any(level in levels for level in LEVELS):
             raise InvalidInput(f"limits: {measure}: neither warning nor critical is given", "null switches one off")
         for level in LEVELS:
-            rules.extend(_rules(measure, level, levels, units.get(measure, "number")))
+            severity = _per_level(measure, "severity", levels, level) or severities[level]
+            rules.extend(_rules(measure, level, {**levels, "severity": severity}, units.get(measure, "number")))
     return rules
 
 
@@ -149,7 +152,7 @@ def _rules(measure: str, level: str, levels: Mapping[str, Any], unit: str) -> li
     texts = levels.get(level)
     if texts is None:
         return []
-    severity = _per_level(measure, "severity", levels, level) or DEFAULT_SEVERITY[level]
+    severity = levels["severity"]
     if severity not in SEVERITIES:
         raise InvalidInput(f'limits: {measure}: unknown severity "{severity}"', f"severities are {', '.join(SEVERITIES)}")
     waiting = _per_level(measure, "for", levels, level)

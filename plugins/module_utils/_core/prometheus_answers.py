@@ -24,6 +24,7 @@ NONE = "none"
 
 _UNITS = ("s", "B", "percent", "count", "number")
 _MOST_POINTS = 11000  # more, and the server refuses
+_REMARK = "PromQL info:"  # on how a query is written: versions before 3 list it among the warnings, which the answer is whole without
 
 
 class Window:
@@ -100,8 +101,9 @@ def data_of(answer: Any, status: int) -> Any:
         if said.get("errorType") == "execution":
             raise RunbookError(f"the query could not be run: {problem}", "try it in the server's own page (Graph)")
         raise VerifyFailed(f"Prometheus answers: {problem}", "see its log, and whether the address is that of its API")
-    if said.get("warnings"):
-        raise RunbookError(f"the answer of Prometheus may be only a part: {'; '.join(str(one) for one in said['warnings'])}", "see the servers behind it")
+    warnings = [str(one) for one in said.get("warnings") or [] if not str(one).startswith(_REMARK)]
+    if warnings:
+        raise RunbookError(f"the answer of Prometheus may be only a part: {'; '.join(warnings)}", "see the servers behind it")
     return said.get("data")
 
 

@@ -13,6 +13,7 @@ from .._core.errors import InvalidInput, Unreachable, VerifyFailed
 from .._core.probe import Probe
 from ._certificates import Certificate, in_acme, in_der, in_pem, library
 from ._connect import connect, resolve
+from ._container_address import host_of
 from ._read import read_regular
 from ._time_left import TimeLeft
 from ._tls_context import trusting, verifying
@@ -71,7 +72,8 @@ def _endpoint(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
 def _handshake(options: dict[str, Any], context: ssl.SSLContext, left: TimeLeft) -> tuple[bytes, str]:
     """The certificate shown (DER) and the protocol agreed on; nothing is sent. Raises ``ssl.SSLCertVerificationError`` as it came."""
     host, port = options["host"], options["port"]
-    with connect(host, resolve(host, port, left), left) as plain:
+    address = host_of(options, left, host)
+    with connect(address, resolve(address, port, left), left) as plain:
         plain.settimeout(left.timeout())  # here it bounds the whole handshake, not each read: a slow drip cannot stretch it
         try:
             with context.wrap_socket(plain, server_hostname=options.get("server_name") or host) as secured:

@@ -36,6 +36,22 @@ HTTP: _Options = {
 TCP: _Options = {"host": {"type": "str"}, "port": {"type": "int", "required": True}, **_CONTAINER_ADDRESS, **_TIMEOUT}
 TCP_RULES: _Options = {"mutually_exclusive": [["host", "container"]], "required_one_of": [["host", "container"]]}
 
+TLS: _Options = {
+    "host": {"type": "str"},
+    "port": {"type": "int", "default": 443},
+    "server_name": {"type": "str"},
+    "ca_path": {"type": "path"},
+    "path": {"type": "path"},
+    "acme_path": {"type": "path"},
+    **_CONTAINER_ADDRESS,
+    **_TIMEOUT,
+}
+TLS_RULES: _Options = {
+    "mutually_exclusive": [["host", "path", "acme_path"]],
+    "required_one_of": [["host", "path", "acme_path"]],
+    "required_by": {"container": ["host"]},
+}
+
 CONTAINER: _Options = {
     "names": {"type": "list", "elements": "str"},
     "project": {"type": "str"},

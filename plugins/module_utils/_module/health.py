@@ -109,10 +109,7 @@ def _rules(check: Mapping[str, Any], kind: Kind, options: dict[str, Any], units:
     defaults = {name: levels for name, levels in kind.defaults(options).items() if name not in check["limits"]}
     critical = check.get("severity") or DEFAULT_SEVERITY["critical"]
     severity = {"critical": critical, "warning": max(critical, DEFAULT_SEVERITY["warning"])}  # P3 is less urgent than P2
-    return [
-        *parse_limits(check["limits"], units, kind.open_ended),
-        *parse_limits({name: {**levels, "severity": severity} for name, levels in defaults.items()}, units),
-    ]
+    return [*parse_limits(check["limits"], units, kind.open_ended, severity), *parse_limits(defaults, units, severities=severity)]
 
 
 class Runner:

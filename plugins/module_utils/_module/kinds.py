@@ -192,20 +192,7 @@ KINDS: dict[str, Kind] = {
         {"name": {"type": "str", "required": True}, "expect": {"type": "list", "elements": "str", "default": []}, **_timeout()},
         defaults=lambda options: {"address_count": {"critical": "< 1"}, "missing_count": {"critical": "> 0"}},
     ),
-    "tls": Kind(
-        _tls,
-        {
-            "host": {"type": "str"},
-            "port": {"type": "int", "default": 443},
-            "server_name": {"type": "str"},
-            "ca_path": {"type": "path"},
-            "path": {"type": "path"},
-            "acme_path": {"type": "path"},
-            **_timeout(),
-        },
-        {"mutually_exclusive": [["host", "path", "acme_path"]], "required_one_of": [["host", "path", "acme_path"]]},
-        defaults=_default_tls,
-    ),
+    "tls": Kind(_tls, engine_kinds.TLS, engine_kinds.TLS_RULES, defaults=_default_tls),
     "host": Kind(_host, {"mount": {"type": "path"}}),
     "process": Kind(
         _process,

@@ -234,6 +234,10 @@ def test_default_limits_hold_for_measures_without_their_own(driver: Driver) -> N
         ("load", "warning", "P3"), ("load", "critical", "P1"), ("writable", "critical", "P1")]  # fmt: skip
     assert (found["status"], found["severity"]) == ("warning", "P3")
     assert {limit["severity"] for limit in one(options=defaults, severity="P4")["limits"]} == {"P4"}
+    own = one(limits={"load": {"critical": "> 9"}}, options=defaults, severity="P1")
+    assert [limit["severity"] for limit in own["limits"]] == ["P1", "P1"]
+    own = one(limits={"load": {"warning": "> 7", "critical": "> 9", "severity": {"critical": "P4"}}}, options={}, severity="P1")
+    assert [limit["severity"] for limit in own["limits"]] == ["P3", "P4"]
     own = one(limits={"load": {"critical": "> 9"}}, options=defaults)
     assert [limit["limit"] for limit in own["limits"]] == ["> 9", "!= true"]
     assert [limit["limit"] for limit in one(limits={"load": {"critical": None}}, options=defaults)["limits"]] == ["!= true"]

@@ -108,6 +108,13 @@ def test_answers_that_count_for_nothing(status: int, body: bytes, error: type[Ru
     assert caught.value.code == error.code
 
 
+def test_a_remark_on_the_query_leaves_the_answer_whole(asked: Any, probe: Any) -> None:
+    remark = 'PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "queue"'
+    assert asked(200, success(vector("1"), warnings=[remark]), probe)["value"] == 1
+    with pytest.raises(RunbookError, match="only a part: store b: unavailable$"):
+        asked(200, success(vector("1"), warnings=[remark, "store b: unavailable"]), probe)
+
+
 @pytest.mark.parametrize(
     ("result", "kind", "value"),
     [(vector("1.5"), "vector", 1.5), ([NOW, "2"], "scalar", 2), (vector("NaN"), "vector", "no number"), (vector("+Inf"), "vector", "no number"),
