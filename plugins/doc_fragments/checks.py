@@ -93,7 +93,7 @@ options:"""
           ca_path: {description: File with the certificates of trusted authorities (PEM)., type: path}
           path: {description: PEM file., type: path}
           acme_path: {description: acme.json of Traefik., type: path}
-          container: {description: "Name of a container of the local engine that is asked at its own address for the certificate of O(checks[].tls.host).", type: str}
+          container: {description: "Name of a container of the local engine that is asked, at its own address, for O(checks[].tls.host).", type: str}
           network: {description: Which network of the container; needed when it is in several., type: str, default: ''}
           timeout_seconds: *timeout
       host:

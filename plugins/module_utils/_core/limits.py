@@ -128,8 +128,8 @@ def parse_limits(
 ) -> list[Rule]:
     """The ``limits`` of one check to rules. ``units`` maps every measure the check can return to its unit.
 
-    ``open_ended`` allows measures that only show when measured (columns of a query). ``severities`` hold where a limit names none. Raises InvalidInput that names the place and,
-    for a misspelt measure, the nearest one.
+    ``open_ended`` allows measures that only show when measured (columns of a query). ``severities`` hold where a limit names none. Raises
+    InvalidInput that names the place and, for a misspelt measure, the nearest one.
     """
     rules: list[Rule] = []
     for measure, levels in limits.items():
