@@ -54,6 +54,20 @@ options:"""
           reason: {description: Why., type: str, required: true}
           owner: {description: Who decided it and will end it., type: str, required: true}
           until: {description: "Date or instant (RFC 3339, UTC when it names no zone) from which it counts again.", type: str, required: true}
+      when_session:
+        description:
+          - Judge the check only while a trading session is open, or only while it is not. At other times it is C(skipped), and says when
+            the session opens next. P(tradeops.runbook.compile_checks#filter) decides on the controller; without it the module refuses.
+          - A calendar knows holidays, early closes and breaks. Without one, give hours; when that is neither, leave the option out.
+        type: dict
+        suboptions:
+          calendar: {description: "Market code of the Python library exchange_calendars, such as V(XNYS).", type: str}
+          hours: {description: "Days and local times, such as V(mon-fri 09:30-16:00\\, sun 18:00-24:00); an end before its begin is on the next day.", type: str}
+          timezone: {description: "Where the clock of O(checks[].when_session.hours) hangs, such as V(America/New_York).", type: str}
+          in: {description: Judge while the session is open; V(false) judges while it is not., type: bool, default: true}
+          after_open: {description: "Do not judge in the first minutes after each opening, such as V(15 min).", type: str}
+          before_close: {description: "Do not judge in the last minutes before each close, such as V(5 min).", type: str}
+          skip: {description: "Why it is not judged now; P(tradeops.runbook.compile_checks#filter) fills it.", type: str}
       poll:
         description: Measure again and again until the check is well, for things that become right after a while.
         type: dict

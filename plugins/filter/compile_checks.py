@@ -12,13 +12,14 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.checks import complete, merge
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, RunbookError
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.sessions import in_session
 
 
 def compile_checks(
     lists: Sequence[Sequence[Mapping[str, Any]]], baselines: Mapping[str, Mapping[str, float]] | None = None, now: float | None = None
 ) -> list[dict[str, Any]]:
-    """Merged and completed checks; every mistake of every check is named at once."""
+    """Merged and completed checks, and whether their trading sessions are open; every mistake of every check is named at once."""
     try:
         checks = merge(lists)
     except InvalidInput as error:
@@ -28,8 +29,8 @@ def compile_checks(
     for index, check in enumerate(checks):
         try:
             _check_reads(check)
-            compiled.append(complete(check, (baselines or {}).get(check["name"]) or {}, moment))
-        except InvalidInput as error:
+            compiled.append(in_session(complete(check, (baselines or {}).get(check["name"]) or {}, moment), moment))
+        except RunbookError as error:
             errors.append(f"checks[{index}] ({check['name']}) {error.message}{f' ({error.hint})' if error.hint else ''}")
     if errors:
         raise AnsibleFilterError("; ".join(errors))

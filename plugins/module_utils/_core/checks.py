@@ -13,8 +13,11 @@ from .limits import LEVELS, parse_for, parse_limit, parse_limits
 from .times import parse_instant
 from .verdict import PENDING_SEVERITY, STATUSES, conclude, judge_measures, summarize
 
-_EVERY_KIND = ("name", "limits", "severity", "for", "mute", "poll", "enabled", "baselines", "notes")
+_EVERY_KIND = ("name", "limits", "severity", "for", "mute", "when_session", "poll", "enabled", "baselines", "notes")
 """Keys of a check that are not its kind."""
+
+_OF_ITS_NAME = ("name", "severity", "for", "mute", "when_session", "enabled")
+"""What a check keeps when a later one changes its kind."""
 
 PACKAGES = {"jmespath": "python3-jmespath", "cryptography": "python3-cryptography", "psycopg2": "python3-psycopg2", "redis": "python3-redis"}
 """Python libraries that checks may need on a host, and the packages of Debian and RHEL that bring them."""
@@ -82,7 +85,10 @@ def merge_by_name(
 
 def _merge_one(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     other_kind = {key for key in later if key not in _EVERY_KIND} - set(earlier)
-    base = {key: value for key, value in earlier.items() if key in ("name", "severity", "for", "mute", "enabled")} if other_kind else earlier
+    base = {key: value for key, value in earlier.items() if key in _OF_ITS_NAME} if other_kind else earlier
+    session = later.get("when_session")
+    if isinstance(session, Mapping) and {"calendar", "hours"} & set(session):  # another one: nothing of the old one fits it
+        base = {key: value for key, value in base.items() if key != "when_session"}
     return merge_mappings(base, later)
 
 

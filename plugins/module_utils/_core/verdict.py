@@ -111,6 +111,11 @@ def judge_error(error: Exception, severity: str | None) -> dict[str, Any]:
     }
 
 
+def judge_skipped(reason: str) -> dict[str, Any]:
+    """The verdict of a check that was not measured, on purpose."""
+    return {"status": "skipped", "severity": None, "message": f"not judged: {reason}", "hint": "", "measures": {}, "limits": []}
+
+
 def apply_mute(check: dict[str, Any], mute: Mapping[str, Any] | None, now: float) -> dict[str, Any]:
     """A muted check is measured and shown, but does not count until its mute expires."""
     if mute is None:

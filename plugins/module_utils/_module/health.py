@@ -18,9 +18,10 @@ from .._core.limits import DEFAULT_SEVERITY, Rule, parse_for, parse_limits
 from .._core.probe import Deadline, DeadlinePassed, Probe
 from .._core.times import parse_instant, rfc3339
 from .._core.units import is_number
-from .._core.verdict import apply_mute, judge_error, judge_measures, summarize
+from .._core.verdict import apply_mute, judge_error, judge_measures, judge_skipped, summarize
 from .data_kinds import CONNECTION
 from .kinds import KINDS, Kind
+from .session import reason_to_skip
 
 _NARROW = 2
 """Checks with limits on latency run at most this many at a time, after the others, so that they do not slow each other."""
@@ -39,6 +40,7 @@ class Task:
     rules: Sequence[Rule]
     units: Mapping[str, str]
     connection: dict[str, Any] | None
+    skip: str = ""
 
     @property
     def wanted(self) -> frozenset[str]:
@@ -90,7 +92,7 @@ def _task(check: Mapping[str, Any], connections: Mapping[str, Any]) -> Task:
     if wanted is not None and kind.connects and not set(kind.connects) & set(connections[wanted]):
         raise InvalidInput(f'{name}: the connection "{wanted}" is of another kind', f"it needs one with {' or '.join(kind.connects)}")
     units = kind.units(options)
-    return Task(check, check["name"], name, options, _rules(check, kind, options, units), units, connections.get(wanted))
+    return Task(check, check["name"], name, options, _rules(check, kind, options, units), units, connections.get(wanted), reason_to_skip(check))
 
 
 def _check_numbers(check: Mapping[str, Any], kind: str) -> None:
@@ -123,9 +125,10 @@ class Runner:
 
     def run(self, tasks: Sequence[Task], parallel: int) -> dict[str, dict[str, Any]]:
         """The judged results by name of the check."""
-        timed = [task for task in tasks if "latency" in task.wanted]
-        others = [task for task in tasks if "latency" not in task.wanted]
-        return {**self._phase(others, parallel), **self._phase(timed, min(parallel, _NARROW))}
+        left_out = {task.name: self.finish(task, judge_skipped(task.skip), 0.0, 0) for task in tasks if task.skip}
+        timed = [task for task in tasks if "latency" in task.wanted and not task.skip]
+        others = [task for task in tasks if "latency" not in task.wanted and not task.skip]
+        return {**left_out, **self._phase(others, parallel), **self._phase(timed, min(parallel, _NARROW))}
 
     def _phase(self, tasks: Sequence[Task], parallel: int) -> dict[str, dict[str, Any]]:
         waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()

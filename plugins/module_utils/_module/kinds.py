@@ -15,6 +15,7 @@ from typing import Any
 from . import engine_kinds
 from .backup_spec import PLACE, REPOSITORY, SOURCE_KIND
 from .data_kinds import POSTGRESQL, REDIS, default_postgresql, default_redis
+from .session import SESSION
 
 _Options = dict[str, Any]
 
@@ -267,6 +268,7 @@ CHECKS: _Options = {
         "severity": {"type": "str", "choices": ["P1", "P2", "P3", "P4"], "default": "P2"},
         "for": {"type": "str"},
         "mute": {"type": "dict", "options": EXPIRING},
+        "when_session": SESSION,
         "poll": {
             "type": "dict",
             "options": {"interval_seconds": {"type": "float", "default": 2.0}, "within_seconds": {"type": "float", "required": True}},

@@ -113,3 +113,35 @@ def test_the_inventories_we_ship(path: Path) -> None:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     lists = [value for name, value in content.items() if name.startswith("health_checks")]
     assert len(compile_checks(lists, None, NOW)) > 0 or not lists
+
+
+SESSION = {"hours": "mon-fri 09:30-16:00", "timezone": "America/New_York"}
+
+
+def test_a_session_is_decided_here() -> None:
+    trades = {"name": "trades", "host": {}, "when_session": SESSION}
+    closed, opened = (compile_checks([[trades]], None, moment)[0]["when_session"] for moment in (NOW, NOW + 15 * 3600))
+    assert closed == {**SESSION, "skip": "outside of the trading session mon-fri 09:30-16:00 America/New_York, which opens next at 2026-11-20T14:30:00Z"}
+    assert opened == {**SESSION, "skip": ""}
+
+
+def test_sessions_and_overlays() -> None:
+    trades = {"name": "trades", "host": {}, "when_session": SESSION}
+    changes = {
+        "another place": ({"calendar": "24/7"}, {"calendar": "24/7", "skip": ""}),
+        "one more word": ({"after_open": "5 min"}, {**SESSION, "after_open": "5 min", "skip": ""}),
+    }
+    for change, wanted in changes.values():
+        assert compile_checks([[trades], [{"name": "trades", "when_session": change}]], None, NOW + 15 * 3600)[0]["when_session"] == wanted
+    assert compile_checks([[trades], [{"name": "trades", "when_session": None}]], None, NOW) == [{"name": "trades", "host": {}}]
+    assert "when_session" in compile_checks([[trades], [{"name": "trades", "dns": {"name": "a"}}]], None, NOW)[0]
+
+
+def test_a_wrong_session_and_a_missing_library_are_named_with_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "exchange_calendars", None)
+    wrong = [{"name": "a", "host": {}, "when_session": {"hours": "mon"}}, {"name": "b", "host": {}, "when_session": {"calendar": "XNYS"}}]
+    with pytest.raises(AnsibleFilterError) as caught:
+        compile_checks([wrong])
+    text = str(caught.value)
+    assert "checks[0] (a) when_session: hours need a timezone" in text
+    assert "checks[1] (b) the Python library exchange_calendars is needed" in text and "pip install exchange_calendars" in text

@@ -269,6 +269,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     (check("a", **{"for": "5"}), 'checks[1] (a) "5" is not a duration'),
     (check("a", mute={"reason": "r", "owner": "o", "until": "soon"}), 'checks[1] (a) "soon" is not a point in time'),
     (check("a", baselines={"load": "3"}), "baselines: load must be a number, not 3"),
+    (check("a", when_session={"calendar": "XNYS", "skip": None}), "when_session: nobody has decided whether the session is open (pass the checks through"),
     ({**check("a"), "fake": None}, "checks[1] (a) its kind is empty (a kind without options is written as in host: {})"),
 ]
 
@@ -287,3 +288,15 @@ def test_every_mistake_at_once(driver: Driver) -> None:
 
 def test_no_checks() -> None:
     assert health()["status"] == "skipped" and health()["checks"] == []
+
+
+def test_outside_of_its_session_a_check_is_not_measured_and_says_why(driver: Driver) -> None:
+    closed = {"calendar": "XNYS", "skip": "outside of the trading session XNYS, which opens next at 2026-11-23T14:30:00Z"}
+    broken = check("broken", OK)
+    driver.work = lambda options, probe: {"load": 9}
+    result = health(check("trades", LATENCY, when_session=closed), broken, check("open", OK, when_session={**closed, "skip": ""}))
+    assert [entry["status"] for entry in result["checks"]] == ["skipped", "critical", "critical"] and len(driver.probes) == 2
+    skipped = result["checks"][0]
+    assert skipped["message"] == f"not judged: {closed['skip']}"
+    assert (skipped["severity"], skipped["measures"], skipped["limits"], skipped["attempts"]) == (None, {}, [], 0)
+    assert set(result["checks"][1]) == set(skipped)
