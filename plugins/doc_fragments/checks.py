@@ -62,7 +62,7 @@ options:"""
         type: dict
         suboptions:
           calendar: {description: "Market code of the Python library exchange_calendars, such as V(XNYS).", type: str}
-          hours: {description: "Days and local times, such as V(mon-fri 09:30-16:00\\, sun 18:00-24:00); an end before its begin is on the next day.", type: str}
+          hours: {description: "Days and local times, such as V(mon-fri 09:30-16:00); several with commas. An end before its begin is a day later.", type: str}
           timezone: {description: "Where the clock of O(checks[].when_session.hours) hangs, such as V(America/New_York).", type: str}
           in: {description: Judge while the session is open; V(false) judges while it is not., type: bool, default: true}
           after_open: {description: "Do not judge in the first minutes after each opening, such as V(15 min).", type: str}
