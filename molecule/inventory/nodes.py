@@ -42,13 +42,15 @@ def node(name: str, release: str) -> dict[str, Any]:
     scenario = name.rpartition("-")[0]
     if scenario in STACKS:
         stack = f"{scenario}-{checkout}"
+        scratch = f"{os.environ['RUNBOOK_CHECKOUT']}/.build/{stack}"  # the engine mounts folders of its own host, so it has to have the same name there
         shared = {f"{stack}_{volume}": place for volume, place in STACKS[scenario]["volumes"].items()}
         found.update(
             node_stack=stack,
             node_command="sleep infinity",  # systemd wants to be process 1, and these are the engine's host's
             node_pid_mode="host",
             node_shared=list(shared),
-            node_volumes=ENGINE + [f"{volume}:{place}" for volume, place in shared.items()],
+            node_scratch=scratch,
+            node_volumes=[*ENGINE, f"{scratch}:{scratch}"] + [f"{volume}:{place}" for volume, place in shared.items()],
             node_tmpfs=STACKS[scenario]["tmpfs"],
         )
     return found

@@ -1,6 +1,5 @@
 -- What the guide's queries name: trades, days of profit and loss, and the audit.
-create role trader login password :'password';
-grant pg_monitor to trader;
+create role trader superuser login password :'password'; -- as POSTGRES_USER of the official image is
 create database trading owner trader;
 \connect trading trader
 create table migrations (id serial primary key, name text unique not null, applied_at timestamptz not null default now());
