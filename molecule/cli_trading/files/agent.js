@@ -40,7 +40,7 @@ const keyOfToday = () => `pnl:${new Date().toISOString().slice(0, 10)}`;
 async function today() {
   const key = keyOfToday();
   const fields = { date: key.slice(4), startEquity: '1000', realized: '2.5', percent: '0.25', dailyTargetPct: '1', halted: '0' };
-  for (const [name, text] of Object.entries(fields)) await redis.ask('HSETNX', key, name, text);
+  if (!(await redis.ask('EXISTS', key))) await redis.ask('HSET', key, ...Object.entries(fields).flat());
   const flat = await redis.ask('HGETALL', key);
   const found = Object.fromEntries(flat.flatMap((name, i) => (i % 2 ? [] : [[name, flat[i + 1]]])));
   const number = (name) => (faulty('null_pnl') ? null : Number(found[name]));

@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes wrong on cli_trading: how each fault is made with plain tools, and the check, verdict and severity that the shipped inventory gives it."""
+from __future__ import annotations
+
+from stack import ANY, Fault
+
+PRELUDE = r"""
+at() { docker exec --user "${3:-0}" "$STACK-$1-1" bash -c "$2"; }
+node() { docker exec "$NODE" bash -c "$1"; }
+redis() { docker exec "$STACK-redis-1" redis-cli "$@" > /dev/null; }
+sql() { docker exec "$STACK-postgres-1" psql -U trader -d trading -qXc "$1"; }
+until_so() { for _ in $(seq 150); do if eval "$1" > /dev/null 2>&1; then return; fi; sleep 0.2; done; echo "never: $1"; return 1; }
+state() { docker inspect --format "$2" "$STACK-$1-1"; }
+ask() { docker exec "$STACK-prometheus-1" promtool query instant http://127.0.0.1:9090 "$1"; }
+admin() { at orchestrator "node -e \"fetch('http://127.0.0.1:7001/admin/orchestrate/$1', {method: 'POST', body: '{\\\"reason\\\": \\\"test\\\"}',
+  headers: {'X-Admin-Token': process.env.ADMIN_TOKEN, 'Content-Type': 'application/json'}}).then((answer) => process.exit(answer.status === 200 ? 0 : 1))\""; }
+"""
+
+SETTLED = r"""
+until_so 'test "$(docker ps --filter "name=^$STACK-" --filter health=healthy --quiet | wc -l)" = 8'
+until_so 'ask "count(up == 1)" | grep -q "=> 9 "'
+until_so 'ask "max(stream_pending_count) < 1" | grep -q "=> 0 "'
+"""
+
+METRICS = ("prometheus", "every agent is watched")
+
+
+def agent(name: str) -> tuple[str, ...]:
+    """What cannot be well while an agent does not run."""
+    return (f"agent {name} answers", f"metrics of {name}", *METRICS)
+
+
+BACKUPS = ("backup of the trading database", "backup of Redis", "backup of the configuration", "backup of the secrets", "backup of the logs")
+
+CONTAINERS = {
+    "stopped agent": Fault("container market-analyst", "critical", "P2", "docker stop --time 2 $STACK-market-analyst-1", "docker start $STACK-market-analyst-1",
+                           agent("market-analyst")),
+    "unhealthy container": Fault(
+        "container portfolio-manager", "critical", "P2",
+        "at portfolio-manager 'touch /tmp/unhealthy'; until_so 'state portfolio-manager {{.State.Health.Status}} | grep -x unhealthy'",
+        "at portfolio-manager 'rm -f /tmp/unhealthy'", ("agent portfolio-manager answers",)),
+    "restart loop": Fault(
+        "container notification-manager", "critical", "P2",
+        "at notification-manager 'touch /logs/crash.notification-manager'; docker kill --signal KILL $STACK-notification-manager-1; "
+        "docker start $STACK-notification-manager-1; until_so 'test $(state notification-manager {{.RestartCount}}) -ge 2'",
+        "node 'rm -f /opt/cli-trading/logs/crash.*'; docker compose up --detach --no-deps --force-recreate notification-manager; "
+        "node 'sed -i /fatal/d /opt/cli-trading/logs/notification-manager.log'",
+        (*agent("notification-manager"), "errors of 5 minutes", "application logs")),
+    "missing container": Fault("container loki", "critical", "P3", "docker rm --force $STACK-loki-1", "docker compose up --detach --no-deps loki", ("loki",)),
+    "container without limits": Fault(
+        "containers have limits", "warning", "P3",
+        "docker run --detach --name $STACK-extra-1 --label com.docker.compose.project=$STACK --label tradeops.runbook.checkout=$RUNBOOK_CHECKOUT "
+        "$STACK-agent:latest sleep infinity", "docker rm --force $STACK-extra-1"),
+    "image drifted": Fault(
+        "containers run what their tags mean", "warning", "P4",
+        "docker tag $RUNBOOK_EDGE_IMAGE $STACK-agent:latest", "docker tag $RUNBOOK_JAVASCRIPT_IMAGE $STACK-agent:latest",
+        ("containers run the released images",)),
+    "wrong token accepted": Fault("wrong token is refused", "critical", "P1", "at orchestrator 'touch /tmp/open'", "at orchestrator 'rm -f /tmp/open'",
+                                  ("no token is refused",)),
+    "null profit and loss": Fault("profit and loss of today", "unknown", "P2", "at orchestrator 'touch /tmp/null_pnl'", "at orchestrator 'rm -f /tmp/null_pnl'"),
+    "degraded agent": Fault("agent risk-manager answers", "warning", "P3", "at risk-manager 'touch /tmp/degraded'", "at risk-manager 'rm -f /tmp/degraded'"),
+    "tools disconnected": Fault("hub is connected to its tools", "warning", "P3", "at mcp-hub-controller 'touch /tmp/disconnected'",
+                                "at mcp-hub-controller 'rm -f /tmp/disconnected'"),
+    "evicting Redis": Fault("redis", "critical", "P1", "redis config set maxmemory 100mb; redis config set maxmemory-policy allkeys-lru",
+                            "redis config set maxmemory 0; redis config set maxmemory-policy noeviction"),
+}  # fmt: skip
+
+DATA = {
+    "failed save of Redis": Fault(
+        "redis", "critical", "P1",
+        "at redis 'chmod 0555 /data'; redis set fault 1; redis bgsave; "
+        "until_so 'docker exec $STACK-redis-1 redis-cli info persistence | grep rdb_last_bgsave_status:err'",
+        "at redis 'chmod 0755 /data'; redis bgsave; until_so 'docker exec $STACK-redis-1 redis-cli info persistence | grep rdb_last_bgsave_status:ok'; "
+        "redis del fault", ("redis can be written to",)),
+    "stale last trade": Fault("last trade", "critical", "P2", "sql \"update trades set created_at = created_at - interval '2 days'\"",
+                              "sql \"update trades set created_at = created_at + interval '2 days'\""),
+    "stuck order": Fault(
+        "orders are not stuck", "critical", "P2",
+        "sql \"insert into trades (symbol, side, quantity, status, created_at) values ('STUCK', 'buy', 1, 'pending', now() - interval '2 hours')\"",
+        "sql \"delete from trades where symbol = 'STUCK'\""),
+    "unknown profit": Fault(
+        "profits are known", "critical", "P2",
+        "sql \"insert into trades (symbol, side, quantity, status, profit_usd, created_at) values ('NULL', 'buy', 1, 'filled', null, now() - interval '9 days')\"",
+        "sql \"delete from trades where symbol = 'NULL'\""),
+    "critical event": Fault(
+        "audit has no critical events", "warning", "P3", "sql \"insert into audit_events (ts, type, severity) values (now(), 'fault', 'critical')\"",
+        "sql \"delete from audit_events where type = 'fault'\""),
+    "profit and loss not written": Fault(
+        "profit and loss is written down", "critical", "P2", "sql \"update pnl_days set date = date - 400\"", "sql \"update pnl_days set date = date + 400\""),
+    "log flood": Fault("log volume", "warning", "P4", "at trade-executor 'touch /tmp/flood'; sleep 4",
+                       "at trade-executor 'rm -f /tmp/flood'; sleep 1; node 'truncate --size 0 /opt/cli-trading/logs/trade-executor.log'"),
+    "empty answer of Prometheus": Fault("orders of the night", "unknown", "P3", "at orchestrator 'touch /tmp/no_orders'; sleep 3",
+                                        "at orchestrator 'rm -f /tmp/no_orders'; until_so 'ask trading_orders_total | grep -q =\\>'",
+                                        ("metrics of orchestrator",)),
+    "dead letters": Fault("dead letters", "critical", "P2", "for i in 1 2 3 4 5 6; do redis xadd notify.events.dlq '*' data $i; done", "redis del notify.events.dlq"),
+    "streams stand still": Fault(
+        "streams are worked off", "warning", "P3",
+        "for i in $(seq 60); do echo xadd notify.events '*' data $i; done | docker exec --interactive $STACK-redis-1 redis-cli > /dev/null; "
+        "redis xreadgroup group notify test count 60 streams notify.events '>'",
+        "redis xgroup destroy notify.events notify; redis xgroup create notify.events notify '$'; redis xtrim notify.events maxlen 0"),
+}  # fmt: skip
+
+OUTSIDE = {
+    "full disk": Fault("disk of the application", "critical", "P2", "node 'head --bytes 500M /dev/zero > /opt/cli-trading/full || true' 2> /dev/null",
+                       "node 'rm -f /opt/cli-trading/full'"),
+    "expired certificate": Fault(
+        "certificate of the edge", "critical", "P1", "at traefik 'cd /letsencrypt; cp ended.pem served.pem; cp ended.key served.key; nginx -c /app/nginx.conf -s reload'",
+        "at traefik 'cd /letsencrypt; cp good.pem served.pem; cp good.key served.key; nginx -c /app/nginx.conf -s reload'", ("edge asks for a sign-in",)),
+    "expired certificate in the store": Fault("certificates in the ACME store", "critical", "P2", "at traefik 'cd /letsencrypt; cp acme.ended.json acme.json'",
+                                              "at traefik 'cd /letsencrypt; cp acme.good.json acme.json'"),
+    "firing alert": Fault(
+        "alerts", "critical", "P2", "at alertmanager 'amtool --alertmanager.url=http://127.0.0.1:9093 alert add ServiceDown severity=critical instance=test'",
+        "at alertmanager 'amtool --alertmanager.url=http://127.0.0.1:9093 alert add ServiceDown severity=critical instance=test --end=2020-01-01T00:00:00Z "
+        "--start=2019-01-01T00:00:00Z'"),
+    "error burst": Fault("errors of 5 minutes", "critical", "P2", "at risk-manager 'touch /tmp/error_burst'; sleep 4",
+                         "at risk-manager 'rm -f /tmp/error_burst'; sleep 1; node 'truncate --size 0 /opt/cli-trading/logs/risk-manager.log'", ("application logs",)),
+    "failed logins": Fault(
+        "failed logins of 5 minutes", "critical", "P2",
+        "node 'for i in $(seq 30); do echo \"$(date -u +%Y-%m-%dT%H:%M:%S+00:00) node sshd[1]: Failed password for root from 192.0.2.9\"; done >> /var/log/auth.log'",
+        "node 'sed -i /Failed/d /var/log/auth.log'", ("logins",)),
+    "readable secret": Fault("secrets are private", "critical", "P2", "node 'chmod 0644 /opt/cli-trading/secrets/admin_token'",
+                             "node 'chmod 0600 /opt/cli-trading/secrets/admin_token'"),
+    "project file gone": Fault("compose project file", "critical", "P2", "node 'mv /opt/cli-trading/docker-compose.yml /root/'",
+                               "node 'mv /root/docker-compose.yml /opt/cli-trading/'"),
+    "halted trading": Fault("trading is on", "critical", "P1", "admin halt", "admin unhalt; redis xtrim notify.events maxlen 0", ("halt is the same in Redis",)),
+    "secret in a log": Fault(
+        "application logs", "critical", "P2",
+        "node 'echo \"{\\\"level\\\":\\\"info\\\",\\\"msg\\\":\\\"X-Admin-Token: 9f8e7d6c5b4a\\\",\\\"time\\\":\\\"$(date -u +%Y-%m-%dT%H:%M:%S.000Z)\\\"}\" "
+        ">> /opt/cli-trading/logs/orchestrator.log'", "node 'sed -i /9f8e7d6c5b4a/d /opt/cli-trading/logs/orchestrator.log'", kind="logs"),
+    "stuck transaction": Fault(
+        "postgresql", "warning", "P3", "until_so 'test $(( $(date +%s) - $(stat --format %Y /tmp/$STACK.lock) )) -ge 62' || sleep 32",
+        "docker exec $STACK-postgres-1 psql -U trader -d trading -qXtc "
+        "\"select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'stuck'\" > /dev/null; rm -f /tmp/$STACK.lock",
+        early="touch /tmp/$STACK.lock; "
+        "docker exec --detach --env PGAPPNAME=stuck $STACK-postgres-1 psql -U trader -d trading -c 'begin; lock table migrations; select pg_sleep(600)'; sleep 1; "
+        "docker exec --detach --env PGAPPNAME=stuck $STACK-postgres-1 psql -U trader -d trading -c 'begin; lock table migrations; select 1'"),
+}  # fmt: skip
+
+ALONE = {
+    "PostgreSQL stopped": Fault("container postgres", "critical", "P1", "docker stop --time 5 $STACK-postgres-1", "docker start $STACK-postgres-1; sleep 3", (ANY,)),
+    "Redis stopped": Fault("container redis", "critical", "P1", "docker stop --time 5 $STACK-redis-1",
+                           "docker start $STACK-redis-1; sleep 3; node 'sed -i \"/\\\"level\\\":\\\"error\\\"/d\" /opt/cli-trading/logs/*.log'", (ANY,)),
+    "paused agent": Fault("container trade-executor", "critical", "P1", "docker pause $STACK-trade-executor-1", "docker unpause $STACK-trade-executor-1",
+                          agent("trade-executor")),
+    "Prometheus stopped": Fault("container prometheus", "critical", "P2", "docker stop --time 5 $STACK-prometheus-1", "docker start $STACK-prometheus-1; sleep 5",
+                                ("prometheus", "every agent is watched", "orders of the night", "errors of requests", "latency of requests",
+                                 "orders that failed", "alerts")),
+    "Redis without its log": Fault("redis", "critical", "P2", "redis config set appendonly no", "redis config set appendonly yes; sleep 1"),
+    "Redis nearly full": Fault(
+        "redis", "critical", "P2",
+        "used=$(docker exec $STACK-redis-1 redis-cli info memory | tr -d '\\r' | sed -n s/^used_memory://p); redis config set maxmemory $((used + used / 50))",
+        "redis config set maxmemory 0"),
+    "sign-in proxy stopped": Fault("container oauth2-proxy", "critical", "P2", "docker stop --time 2 $STACK-oauth2-proxy-1", "docker start $STACK-oauth2-proxy-1",
+                                   ("oauth2 proxy", "edge asks for a sign-in")),
+    "backup gone": Fault("backup of the trading database", "unknown", "P2", "node 'mv /opt/cli-trading/backups/molecule/cli_trading/postgresql /root/'",
+                         "node 'mv /root/postgresql /opt/cli-trading/backups/molecule/cli_trading/'"),
+    "failing orders": Fault("orders that failed", "critical", "P2", "at orchestrator 'touch /tmp/failing_orders'; sleep 20",
+                            "at orchestrator 'rm -f /tmp/failing_orders'; docker restart --time 2 $STACK-orchestrator-1; "
+                            "until_so 'ask \"sum(rate(trading_order_failures_total[5m]))\" | grep -q =\\>'"),
+}  # fmt: skip
+
+BATCHES = {"containers and agents": CONTAINERS, "data": DATA, "host, edge and logs": OUTSIDE}
+EVERY = {**CONTAINERS, **DATA, **OUTSIDE, **ALONE}
