@@ -16,6 +16,7 @@ SCENARIOS = {
     "backup": ["debian12", "debian13"],
     "backup_offsite": ["debian12", "debian13"],
     "cli_trading": ["debian12"],
+    "trading_24x7": ["debian13"],
 }
 SYSTEMS = {"nextrade": ["health"]}  # which scenarios' nodes stand for a shipped system's hosts
 
@@ -26,6 +27,7 @@ STACKS: dict[str, dict[str, Any]] = {
         "volumes": {"logs": "/opt/cli-trading/logs", "traefik-letsencrypt": "/srv/letsencrypt"},
         "tmpfs": ["/opt/cli-trading:size=96m"],
     },
+    "trading_24x7": {"volumes": {}, "tmpfs": ["/opt/trading-24x7:size=16m"]},
 }
 
 # Such a node stands for the engine's own host: it has its socket, its files of logs, its processes and their control groups.
