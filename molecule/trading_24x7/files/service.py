@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import random
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -27,7 +26,7 @@ KEY = os.environ["API_KEY"]
 FAULTS = Path("/tmp/faults")
 STRATEGIES = ("momentum", "mean_reversion", "arbitrage", "breakout", "news")
 STARTED = time.time()
-FLOOD_LINES = 100  # at once, about ten times a second
+MANY = 50  # lines of a burst, each second and from each of the four workers
 store = redis.asyncio.Redis(host="redis", decode_responses=True, socket_timeout=3, socket_connect_timeout=3)
 
 
@@ -64,15 +63,15 @@ async def tick() -> None:
 async def engine() -> None:
     while True:
         try:
-            await tick()
+            if not fault("still"):  # for a test that looks whether somebody else writes
+                await tick()
             await asyncio.sleep(1)
             if fault("error_burst"):
-                log("ERROR", "order failed: exception from the broker")
-                log("ERROR", "order failed: exception from the broker")
-            while fault("flood"):
-                for _line in range(FLOOD_LINES):
+                for _line in range(MANY):
+                    log("ERROR", "order failed: exception from the broker")
+            if fault("flood"):
+                for _line in range(10 * MANY):
                     log("INFO", "heartbeat of a strategy")
-                await asyncio.sleep(0.1)
             if fault("leak"):
                 log("INFO", "connecting with password=Tr0ub4dor-and-3-more")
         except RedisError as problem:
@@ -170,7 +169,3 @@ async def metrics() -> Response:
         "# TYPE trading_order_queue gauge", f"trading_order_queue {600 if fault('stuck_orders') else 0}",
     ]  # fmt: skip
     return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
-
-
-if fault("crash"):  # while it starts, as with a setting that is wrong
-    sys.exit(3)
