@@ -76,7 +76,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as ansible_version
 from ansible.template import Templar
 
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.observed import Observed, checks, drops, is_worth_a_step, plain, step
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.observed import Observed, checks, drops, is_worth_a_step, notices, plain, step
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.observed_logs import log_reports
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import places
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import Recorder, forget_run, not_recorded
@@ -84,6 +84,7 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.release import co
 
 _COUNTS = ("ok", "changed", "failures", "unreachable", "skipped", "rescued", "ignored")
 _LAUNCH = ("awx_", "tower_")
+_EVENTS = (("checks", checks), ("log_report", log_reports), ("bodies_dropped", drops), ("notices", notices))
 
 
 def _survives(method: Callable[..., None]) -> Callable[..., None]:
@@ -143,8 +144,10 @@ class CallbackModule(CallbackBase):
         self._play = play.get_name()
         manager = play.get_variable_manager()
         found: dict[str, dict[str, str]] = {}
-        for host in manager._inventory.get_hosts(play.hosts):
-            if host.name not in self._identities:
+        hosts = manager._inventory.get_hosts(play.hosts)
+        for host in hosts:
+            # Where it only stands by to tell people, this machine is no part of what the run is about.
+            if host.name not in self._identities and not (host.implicit and len(hosts) > 1):
                 variables = manager.get_vars(play=play, host=host, include_hostvars=False)
                 templar = Templar(loader=play.get_loader(), variables=variables)
                 found[host.name] = {name: _rendered(templar, variables.get(f"runbook_{name}")) for name in ("system", "environment")}
@@ -221,12 +224,9 @@ class CallbackModule(CallbackBase):
             return
         if is_worth_a_step(seen):
             self._recorder.record("step", step(seen))
-        for body in checks(seen):
-            self._recorder.record("checks", body)
-        for body in log_reports(seen):
-            self._recorder.record("log_report", body)
-        for body in drops(seen):
-            self._recorder.record("bodies_dropped", body)
+        for kind, bodies in _EVENTS:
+            for body in bodies(seen):
+                self._recorder.record(kind, body)
 
     @_survives
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
@@ -234,7 +234,8 @@ class CallbackModule(CallbackBase):
         totals = {host: dict(stats.summarize(host)) for host in sorted(stats.processed)}
         share = {host: {name: counts[name] - self._before.get(host, {}).get(name, 0) for name in _COUNTS} for host, counts in totals.items()}
         self._before = totals
-        self._finish("finished", {host: counts for host, counts in share.items() if any(counts.values())}, _exit_code(share))
+        shown = {host: counts for host, counts in share.items() if any(counts[name] for name in _COUNTS if name != "skipped" or host in self._identities)}
+        self._finish("finished", shown, _exit_code(share))
 
     @_survives
     def _exit(self) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import Refused, VerifyFailed
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import BODIES_DROPPED, Chain, Event, Journal, Seal, key_id, make_seal
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.notices import Key, Notice
 from ansible_collections.tradeops.runbook.plugins.plugin_utils import history_queries as queries
-from ansible_collections.tradeops.runbook.plugins.plugin_utils import history_logs, journal, open_runs, retention
+from ansible_collections.tradeops.runbook.plugins.plugin_utils import history_logs, history_notices, journal, open_runs, retention
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.database import open_database
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_schema import MIGRATIONS, instant, migrate, rows_of, version_of
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_verify import verify_history
@@ -235,6 +236,14 @@ class History:
     def bookmarks(self, place: queries.HostPlace) -> dict[str, dict[str, Any]]:
         """Log to where its last review stopped reading."""
         return history_logs.bookmarks(self._db, place)
+
+    def told(self) -> dict[Key, Notice]:
+        """What people were told last of each thing."""
+        return history_notices.told(self._db)
+
+    def has(self, run_id: str) -> bool:
+        """Whether a run is sealed."""
+        return queries.anchor(self._db, run_id) is not None
 
     def known_signatures(self, place: queries.HostPlace, since: float) -> history_logs.Known:
         """Log to what its reviews since an instant saw; and since when it is reviewed at all."""

@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import Event, Seal
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import parse_instant, rfc3339
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.database import Database, Row
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import systems_of
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import UNASSIGNED, systems_of
 
 DAY = 86400.0
 TREND_MINIMUM = 3
@@ -124,7 +124,7 @@ def first_run_at(db: Database, wanted: Wanted = _ANY) -> str | None:
 
 def previous_run(db: Database, view: dict[str, Any]) -> str | None:
     """The last finished run before ``view`` of the same playbook with a common system, and equally real or in check mode."""
-    mine = systems_of(view)
+    mine = [system for system in systems_of(view) if system["name"] != UNASSIGNED] or systems_of(view)
     statement = """select run_id, systems from runs where playbook = ? and state = 'finished' and check_mode = ? and run_id <> ?
         and started_at <= ? order by started_at desc, run_id desc"""
     for run_id, systems in db.stream(statement, (view["playbook"], int(bool(view["check_mode"])), view["run_id"], view["started_at"])):

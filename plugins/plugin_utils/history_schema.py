@@ -49,10 +49,15 @@ MIGRATIONS = (
     create index signatures_by_log on signatures (host, log, measured_at);
     create index bookmarks_by_log on bookmarks (host, log, measured_at);
     """,
+    """
+    create table notices (run_id text, number integer, system text, environment text, host text, kind text, role text, name text, change text,
+        status text, severity text, at double precision, notice text, primary key (run_id, number));
+    create index notices_by_time on notices (at);
+    """,
 )
 """Step n brings a history from schema version n to n + 1. Both databases run them. Never change one that was released: append."""
 
-DERIVED = ("runs", "steps", "checks", "measures", "signatures", "bookmarks")
+DERIVED = ("runs", "steps", "checks", "measures", "signatures", "bookmarks", "notices")
 
 
 def version_of(db: Database) -> int:
@@ -93,6 +98,7 @@ def rows_of(view: dict[str, Any]) -> dict[str, list[Row]]:
                 at = instant(log.get("measured_at"), view["started_at"])
                 rows["signatures"] += _signature_rows((*place, name), log, at)
                 rows["bookmarks"].append((*place, name, at, canonical(log.get("bookmark"))))
+    rows["notices"] = [_notice_row(run_id, number, notice) for number, notice in enumerate(view["notices"], 1)]
     return {table: [tuple(map(_storable, row)) for row in found] for table, found in rows.items()}
 
 
@@ -122,6 +128,12 @@ def _measure_rows(place: Row, check: dict[str, Any], at: str) -> list[Row]:
 
 def _signature_rows(place: Row, log: dict[str, Any], at: str) -> list[Row]:
     return [(*place, *(signature.get(key) for key in ("id", "level", "text", "count")), at) for signature in log.get("signatures") or []]
+
+
+def _notice_row(run_id: str, number: int, notice: dict[str, Any]) -> Row:
+    texts = [str(notice.get(key) or "") for key in ("system", "environment", "host", "kind", "role", "name", "change", "status", "severity")]
+    at = notice.get("at")
+    return (run_id, number, *texts, float(at) if is_number(at) else 0.0, canonical(notice))
 
 
 def _crossed(check: dict[str, Any]) -> list[str]:

@@ -15,6 +15,8 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.verdict imp
 
 HIDDEN = "hidden by no_log"
 PRUNE_ACTION = "tradeops.runbook.run_history_prune"
+NOTIFY_ACTION = "tradeops.runbook.notify"
+NOTICES_PER_EVENT = 100
 TEXT_LIMIT = 2048
 DIFF_LIMIT = 16 * 1024
 CHECK_LIMIT = 16 * 1024
@@ -114,6 +116,14 @@ def drops(seen: Observed) -> Iterator[dict[str, Any]]:
     yield from plain(found) if isinstance(found, list) else []
 
 
+def notices(seen: Observed) -> Iterator[dict[str, Any]]:
+    """The bodies of the events that say what people were told, so that a later run does not tell it again."""
+    found = seen.result.get("records") if seen.action == NOTIFY_ACTION and not seen.hidden else None
+    told = plain(found) if isinstance(found, list) else []
+    for start in range(0, len(told), NOTICES_PER_EVENT):
+        yield {"host": seen.host, "notices": told[start : start + NOTICES_PER_EVENT]}
+
+
 def _check_events(seen: Observed, result: Mapping[str, Any], judged_by: str) -> Iterator[dict[str, Any]]:
     found = _checks_of(result)
     if found is None:
@@ -182,7 +192,7 @@ def _bounded_check(check: dict[str, Any]) -> dict[str, Any]:
         if len(canonical(check)) <= CHECK_LIMIT:
             return check
         check = {**shorten(check, most), "truncated": True}
-    kept = ("name", "kind", "status", "severity", "message", "hint", "truncated")
+    kept = ("name", "kind", "status", "severity", "message", "hint", "pending", "truncated")
     return {key: check[key] for key in kept if key in check} | {"measures": {}, "units": {}, "limits": [], "notes": [], "muted": None}
 
 

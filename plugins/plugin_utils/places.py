@@ -50,6 +50,11 @@ class Places:
         return self.history / "late"
 
     @property
+    def outbox(self) -> Path:
+        """Messages to people that wait to be delivered."""
+        return self.history / "outbox"
+
+    @property
     def database(self) -> Path:
         """The history itself, unless it is shared."""
         return self.history / "history.sqlite"

@@ -26,7 +26,7 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.database import D
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_schema import DERIVED
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places, sync_folder
 
-KEPT, GONE = ("runs", "measures"), ("steps", "checks", "signatures", "bookmarks")
+KEPT, GONE = ("runs", "measures"), ("steps", "checks", "signatures", "bookmarks", "notices")
 """Derived tables of a run whose bodies were dropped: what trends rest on stays."""
 
 Columns = Mapping[str, Sequence[str]]

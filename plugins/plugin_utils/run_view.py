@@ -53,6 +53,7 @@ def build_view(events: Iterable[Event]) -> dict[str, Any]:
     ended: dict[str, Any] = {}
     hosts: dict[str, _Host] = {}
     faults: list[dict[str, Any]] = []
+    notices: list[dict[str, Any]] = []
     for event in read:
         body = event.data()
         if event.type == "run_started":
@@ -61,6 +62,8 @@ def build_view(events: Iterable[Event]) -> dict[str, Any]:
             ended = body
         elif event.type == "quarantined":
             faults.append(_run_issue(body.get("message", "")))
+        elif event.type == "notices":
+            notices += [notice for notice in body.get("notices") or [] if isinstance(notice, dict)]
         else:
             _take(event.type, body, hosts)
     for name, stats in ended.get("stats", {}).items():
@@ -79,6 +82,7 @@ def build_view(events: Iterable[Event]) -> dict[str, Any]:
         "changes": [_mention(step) for host in hosts.values() for step in host.steps if step.get("state") == "changed"],
         "issues": [*faults, *(issue for host in hosts.values() for issue in _issues(host))],
         "notes": [{"host": host.name, **note} for host in hosts.values() for note in _notes(host)],
+        "notices": notices,
         "measured_at": max((host["measured_at"] for host in shown if host["measured_at"]), default=None),
         "anchor": None,
     }

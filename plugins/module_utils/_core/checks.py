@@ -196,11 +196,12 @@ def _judge_one(check: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]], n
     limits = [_judge_limit(limit, earlier, now) for limit in check["limits"]]
     if any(limit["state"] == "pending" for limit in limits):
         judged |= {"limits": limits, **conclude(limits, check["measures"], check["units"])}
+        judged["pending"] = not any(limit["state"] in ("crossed", "unknown") for limit in limits)
     seconds = check.get("for_seconds") or 0.0
     lasted = _lasted(earlier, now, seconds, lambda entry: entry["status"] not in ("ok", "skipped"))
     if judged["status"] in ("critical", "unknown", "warning") and seconds and lasted is not None and lasted < seconds:
         note = f"{judged['status']} for {lasted:.0f} s of the {seconds:.0f} s after which it counts"
-        judged |= {"status": "warning", "severity": PENDING_SEVERITY, "notes": [*judged["notes"], note]}
+        judged |= {"status": "warning", "severity": PENDING_SEVERITY, "notes": [*judged["notes"], note], "pending": True}
     return judged
 
 

@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Delivery: the messages in the outbox to their channels, at least once, within a time and a rate.
+
+A channel that fails is left alone for a while, longer each time; its second channels get what it could not take. What is over the rate of a channel
+waits and is folded into one message; the most urgent is never held back. What nobody took for days expires, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.channel_formats import request
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.channels import BY_INCIDENT, Channel, Policy, secrets_of
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import RunbookError
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.limits import SEVERITIES
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.messages import fold, instead
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.redaction import Redactor
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.outbox import Outbox, Waiting
+
+FIRST_PAUSE, LONGEST_PAUSE = 45.0, 3600.0
+"""Seconds until a failed message is tried again; doubled each time. The first is over before a loop of one minute comes again."""
+
+REJECTIONS = 2
+"""A channel that rejected so many messages in one pass is left alone until the next."""
+
+_SPARE_SECONDS = 5.0
+"""What the module takes to start, beside the time of its channel."""
+
+_TRY_AGAIN = (408, 425, 429)
+"""Statuses of HTTP that are about the moment and not about the message."""
+
+Place = tuple[str, str]
+Sender = Callable[[str, dict[str, Any], float], Mapping[str, Any]]
+"""Runs a module with arguments for at most so many seconds; its result."""
+
+
+class ChannelFailed(RunbookError):
+    """A message did not arrive. ``down`` when others will not either."""
+
+    def __init__(self, message: str, down: bool) -> None:
+        super().__init__(message)
+        self.down = down
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How long a pass may take, and what is due. ``clock`` is the wall clock, for the record of all runs."""
+
+    clock: Callable[[], float]
+    budget_seconds: float = 60.0
+    expire_seconds: float = 3 * 86400.0
+    retry: bool = False
+    """Try also what is to wait for its next try."""
+
+
+@dataclass
+class Delivery:
+    """One pass over the outbox."""
+
+    outbox: Outbox
+    policies: Mapping[Place, Policy]
+    send: Sender
+    terms: Terms
+    sent: list[Waiting] = field(default_factory=list)
+    expired: list[Waiting] = field(default_factory=list)
+    held: int = 0
+    _times: dict[str, list[float]] = field(default_factory=dict)
+    _settled: set[str] = field(default_factory=set)
+    """Messages that were tried, or have to wait, in this pass."""
+
+    def __post_init__(self) -> None:
+        channels = [channel for policy in self.policies.values() for channel in policy.channels.values()]
+        self._redact = Redactor(secrets_of(channels))
+        self._start = self.terms.clock()
+
+    def run(self) -> list[Waiting]:
+        """Deliver what is due; what still waits."""
+        self._times = self.outbox.sent()
+        self.outbox.tidy(self._start)
+        while not self._late():  # a channel that fails brings messages for another one
+            queues = self._queues()
+            if not queues:
+                break
+            key = min(queues, key=lambda key: min(map(_urgency, queues[key])))
+            self._drain(key, queues[key])
+        return self.outbox.waiting()
+
+    def _queues(self) -> dict[tuple[Place, str], list[Waiting]]:
+        """What is due, for each channel of these policies; what is too old goes."""
+        found: dict[tuple[Place, str], list[Waiting]] = {}
+        for waiting in self.outbox.waiting():
+            message = waiting.message
+            if self._start - message.created_at > self.terms.expire_seconds:
+                self.outbox.expire(waiting)
+                self.expired.append(waiting)
+                continue
+            key = ((message.system, message.environment), message.channel)
+            policy = self.policies.get(key[0])
+            due = message.id not in self._settled and (self.terms.retry or waiting.next_at <= self._start)
+            if policy and message.channel in policy.channels and due:
+                found.setdefault(key, []).append(waiting)
+        return {key: sorted(queue, key=_urgency) for key, queue in found.items()}
+
+    def _late(self) -> bool:
+        return self.terms.clock() - self._start >= self.terms.budget_seconds
+
+    def _drain(self, key: tuple[Place, str], queue: Sequence[Waiting]) -> None:
+        """Send what may go of one channel, until it fails."""
+        policy, rejected = self.policies[key[0]], 0
+        channel = policy.channels[key[1]]
+        trouble: ChannelFailed | None = None
+        for waiting in self._allowed(channel, policy, queue):
+            if self._late():
+                return
+            self._settled.add(waiting.message.id)
+            try:
+                if trouble is None:
+                    self._try(channel, waiting)
+                    continue
+                error = trouble  # it would fail like the one before; its second channels must not wait for that
+            except ChannelFailed as failure:
+                error, rejected = failure, rejected + 1
+                trouble = failure if failure.down or rejected >= REJECTIONS else None
+            self._failed(waiting, error, policy)
+
+    def _allowed(self, channel: Channel, policy: Policy, queue: Sequence[Waiting]) -> list[Waiting]:
+        """What the rate of the channel lets through now; the rest becomes one message, or waits."""
+        free = policy.most - len([at for at in self._times.get(_rate_key(queue[0]), []) if self._start - at < policy.per])
+        urgent = [waiting for waiting in queue if waiting.message.severity == SEVERITIES[0]]
+        others = [waiting for waiting in queue if waiting.message.severity != SEVERITIES[0]]
+        if len(others) <= max(0, free):
+            return [*urgent, *others]
+        if free < 1 or channel.kind in BY_INCIDENT:  # there each message is an incident of its own
+            self.held += len(others) - max(0, free)
+            self._settled |= {waiting.message.id for waiting in others[max(0, free) :]}
+            return [*urgent, *others[: max(0, free)]]
+        rest = others[free - 1 :]
+        notices = [notice for waiting in rest for notice in waiting.notices]
+        folded = self.outbox.add(fold([waiting.message for waiting in rest], self._start), notices)
+        for waiting in rest:
+            self.outbox.remove(waiting)
+        return [*urgent, *others[: free - 1], folded]
+
+    def _try(self, channel: Channel, waiting: Waiting) -> None:
+        seconds = channel.options["timeout_seconds"] + _SPARE_SECONDS
+        try:
+            result = self.send(*request(channel, waiting.message), seconds)
+        except RunbookError as error:
+            raise ChannelFailed(self._words(error.message), down=True) from None
+        except Exception as error:  # a module that is not installed, a defect: whatever it is, the message waits
+            raise ChannelFailed(self._words(str(error)), down=True) from None
+        if result.get("failed"):
+            status = result.get("status")
+            known = isinstance(status, int) and status > 0
+            refused = known and 400 <= int(status or 0) < 500 and status not in _TRY_AGAIN
+            raise ChannelFailed(self._words(f"HTTP status {status}" if known else str(result.get("msg") or "it gave no reason")), down=not refused)
+        self.outbox.remove(waiting)
+        self.sent.append(waiting)
+        self._note_sent(waiting)
+
+    def _words(self, text: str) -> str:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return self._redact.text(" ".join(lines))[:300]
+
+    def _note_sent(self, waiting: Waiting) -> None:
+        longest = max(policy.per for policy in self.policies.values())
+        now = self.terms.clock()
+        self._times.setdefault(_rate_key(waiting), []).append(now)
+        kept = {name: [at for at in times if now - at < longest] for name, times in self._times.items()}
+        self._times = {name: times for name, times in kept.items() if times}
+        self.outbox.note_sent(self._times)
+        for other in self.outbox.waiting():
+            if other.message.id in waiting.message.stands_for:
+                self.outbox.update(other, reached=True)
+
+    def _failed(self, waiting: Waiting, error: ChannelFailed, policy: Policy) -> None:
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(waiting.tries, 10))
+        changes: dict[str, Any] = {"tries": waiting.tries + 1, "next_at": self._start + pause, "error": error.message}
+        names = [name for name in waiting.message.second if name in policy.channels and name != waiting.message.channel]
+        if names and not waiting.replaced:
+            for name in names:
+                self.outbox.add(instead(waiting.message, name, error.message))
+            changes["replaced"] = True
+        self.outbox.update(waiting, **changes)
+
+
+def _urgency(waiting: Waiting) -> tuple[bool, float]:
+    """The most urgent severity first, then in the order in which it happened: nothing is resolved before it was opened."""
+    return waiting.message.severity != SEVERITIES[0], waiting.message.created_at
+
+
+def _rate_key(waiting: Waiting) -> str:
+    return "/".join((waiting.message.system, waiting.message.environment, waiting.message.channel))
