@@ -83,8 +83,8 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import R
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.release import collection_version
 
 _COUNTS = ("ok", "changed", "failures", "unreachable", "skipped", "rescued", "ignored")
+_DID = ("changed", "failures", "unreachable")
 _LAUNCH = ("awx_", "tower_")
-_EVENTS = (("checks", checks), ("log_report", log_reports), ("bodies_dropped", drops), ("notices", notices))
 
 
 def _survives(method: Callable[..., None]) -> Callable[..., None]:
@@ -147,7 +147,7 @@ class CallbackModule(CallbackBase):
         hosts = manager._inventory.get_hosts(play.hosts)
         for host in hosts:
             # Where it only stands by to tell people, this machine is no part of what the run is about.
-            if host.name not in self._identities and not (host.implicit and len(hosts) > 1):
+            if host.name not in self._identities and not (getattr(host, "implicit", False) and len(hosts) > 1):
                 variables = manager.get_vars(play=play, host=host, include_hostvars=False)
                 templar = Templar(loader=play.get_loader(), variables=variables)
                 found[host.name] = {name: _rendered(templar, variables.get(f"runbook_{name}")) for name in ("system", "environment")}
@@ -224,7 +224,7 @@ class CallbackModule(CallbackBase):
             return
         if is_worth_a_step(seen):
             self._recorder.record("step", step(seen))
-        for kind, bodies in _EVENTS:
+        for kind, bodies in (("checks", checks), ("log_report", log_reports), ("bodies_dropped", drops), ("notices", notices)):
             for body in bodies(seen):
                 self._recorder.record(kind, body)
 
@@ -234,7 +234,7 @@ class CallbackModule(CallbackBase):
         totals = {host: dict(stats.summarize(host)) for host in sorted(stats.processed)}
         share = {host: {name: counts[name] - self._before.get(host, {}).get(name, 0) for name in _COUNTS} for host, counts in totals.items()}
         self._before = totals
-        shown = {host: counts for host, counts in share.items() if any(counts[name] for name in _COUNTS if name != "skipped" or host in self._identities)}
+        shown = {host: counts for host, counts in share.items() if any(counts[name] for name in (_COUNTS if host in self._identities else _DID))}
         self._finish("finished", shown, _exit_code(share))
 
     @_survives

@@ -146,9 +146,10 @@ class NoticePass:
         with self.outbox.locked(LOCK_SECONDS):
             known, sealed = self._known()
             news = find_news(request, known)
-            for message in news.messages[:-1]:
+            messages = [message._replace(created_at=request.run.now + number / 1000) for number, message in enumerate(news.messages)]  # in this order
+            for message in messages[:-1]:
                 self.outbox.add(message)
-            for message in news.messages[-1:]:
+            for message in messages[-1:]:
                 self.outbox.add(message, news.notices)  # the last one vouches for all: without it a killed run is as if it had told nothing
             self.outbox.tell(request.run.run_id, news.notices)
             for run_id in sealed:
