@@ -54,11 +54,17 @@ options:"""
           reason: {description: Why., type: str, required: true}
           owner: {description: Who decided it and will end it., type: str, required: true}
           until: {description: "Date or instant (RFC 3339, UTC when it names no zone) from which it counts again.", type: str, required: true}
+      poll:
+        description: Measure again and again until the check is well, for things that become right after a while.
+        type: dict
+        suboptions:
+          interval_seconds: {description: Seconds between two measurements., type: float, default: 2.0}
+          within_seconds: {description: Seconds after which the last measurement counts., type: float, required: true}
       when_session:
         description:
           - Judge the check only while a trading session is open, or only while it is not. At other times it is C(skipped), and says when
             the session opens next. P(tradeops.runbook.compile_checks#filter) decides on the controller; without it the module refuses.
-          - A calendar knows holidays, early closes and breaks. Without one, give hours; when that is neither, leave the option out.
+          - A calendar knows holidays, early closes and breaks. Hours know none of these. A market that never closes needs neither.
         type: dict
         suboptions:
           calendar: {description: "Market code of the Python library exchange_calendars, such as V(XNYS).", type: str}
@@ -68,12 +74,6 @@ options:"""
           after_open: {description: "Do not judge in the first minutes after each opening, such as V(15 min).", type: str}
           before_close: {description: "Do not judge in the last minutes before each close, such as V(5 min).", type: str}
           skip: {description: "Why it is not judged now; P(tradeops.runbook.compile_checks#filter) fills it.", type: str}
-      poll:
-        description: Measure again and again until the check is well, for things that become right after a while.
-        type: dict
-        suboptions:
-          interval_seconds: {description: Seconds between two measurements., type: float, default: 2.0}
-          within_seconds: {description: Seconds after which the last measurement counts., type: float, required: true}
       baselines:
         description: Measure to baseline, in its base unit, for limits relative to it; P(tradeops.runbook.compile_checks#filter) fills it.
         type: dict

@@ -130,7 +130,8 @@ def test_patterns_that_fit_nothing_are_told() -> None:
 
 
 def test_what_people_see() -> None:
-    recent = {"a": [{"at": "t1", "status": "ok"}, {"at": "t2", "status": "critical"}], "b": [{"at": "t1", "status": "ok"}], "c": [{"at": "t0", "status": "critical"}]}
+    well, bad = {"at": "t1", "status": "ok"}, {"at": "t2", "status": "critical"}
+    recent = {"a": [well, bad], "b": [well], "c": [{**bad, "at": "t0"}]}
     wanted = case({"when": "a", "propose": "do", "why": "it helps", "act": AGENT}, {"when": "b", "propose": "look"})
     found = diagnose(measured(check("a", hint="try"), check("b"), check("c"), check("d")), {}, recent, wanted)
     shown = lines(found)
@@ -140,7 +141,8 @@ def test_what_people_see() -> None:
         "critical P2 c: c is critical [since t0, or longer]", "critical P2 d: d is critical [nobody looked before]"]  # fmt: skip
     token = found["proposals"][0]["token"]
     assert shown["proposals"][0] == {
-        "propose": "do", "why": "it helps; a is critical", "does": "restart the container signal-agent", "run": f"{wanted.command} -e diagnose_act={token}"}  # fmt: skip
+        "propose": "do", "why": "it helps; a is critical",
+        "does": "restart the container signal-agent", "run": f"{wanted.command} -e diagnose_act={token}"}  # fmt: skip
     assert shown["proposals"][1] == {"propose": "look", "why": "b is critical"}
     assert "messages" not in shown and "not_on_this_host" not in shown
 
