@@ -1,6 +1,6 @@
 'use strict';
 // One agent of cli_trading, which of them is in SERVICE: /health, /status, /metrics, JSON logs, and on the orchestrator profit and loss and the halt.
-// A file /tmp/<fault> switches a fault on; /logs/crash.<service> makes it end when it starts.
+// A file /tmp/<fault> switches a fault on; /logs/crash.<service> makes it end when it starts, /logs/delay_ms says how late every agent answers.
 const fs = require('node:fs');
 const http = require('node:http');
 const net = require('node:net');
@@ -15,6 +15,7 @@ const seconds = { buckets: BUCKETS.map(() => 0), sum: 0, count: 0 };
 const codes = {};
 const counts = { orders: 0, failures: 0, pending: 0 };
 
+const delay = () => (fs.existsSync('/logs/delay_ms') ? Number(fs.readFileSync('/logs/delay_ms', 'utf8')) : 0);
 const faulty = (name) => fs.existsSync(`/tmp/${name}`);
 
 function write(level, msg, extra = {}) {
@@ -119,6 +120,7 @@ async function serve(request, response) {
   for await (const part of request) text += part;
   let status = 500;
   let found = { error: 'internal' };
+  await new Promise((resolve) => { setTimeout(resolve, delay()); });
   try {
     [status, found] = await answer(request, url, text ? JSON.parse(text) : null);
   } catch (error) {
