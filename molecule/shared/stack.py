@@ -27,7 +27,7 @@ class Fault:
     on: str
     off: str
     also: tuple[str, ...] = ()
-    kind: str = "checks"  # or logs, which only the daily runbook reviews
+    daily: bool = False  # only the review of logs in the daily runbook finds it
     early: str = ""  # what has to begin a while before
 
 
@@ -39,17 +39,16 @@ class Run:
     output: str
     view: dict[str, Any]
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    logs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    logs: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         (host,) = [host for system in self.view["systems"] for host in system["hosts"]]
         self.checks = {found["name"]: found for found in host["checks"]}
-        self.logs = {found["check"]["name"] if "check" in found else found["name"]: found.get("check", found) for found in host["logs"]}
+        self.logs = [found["name"] for found in host["logs"]]  # reviewed; their verdicts are among the checks
 
     def bad(self) -> dict[str, str]:
         """What is neither ok nor left out, with its message."""
-        every = [*self.checks.items(), *self.logs.items()]
-        return {name: f"{found['status']}: {found['message']}" for name, found in every if found["status"] not in ("ok", "skipped")}
+        return {name: f"{found['status']}: {found['message']}" for name, found in self.checks.items() if found["status"] not in ("ok", "skipped")}
 
 
 class Stack:
@@ -83,7 +82,7 @@ class Stack:
 
     def with_faults(self, faults: Mapping[str, Fault], history: Path, settled: str) -> Run:
         """A run while all of them are on; ``settled`` waits until what they leave behind is gone."""
-        playbook = "daily" if any(fault.kind == "logs" for fault in faults.values()) else "health"
+        playbook = "daily" if any(fault.daily for fault in faults.values()) else "health"
         try:
             for fault in faults.values():
                 self.shell(fault.on)
@@ -98,7 +97,7 @@ def wrong(run: Run, faults: Mapping[str, Fault]) -> list[str]:
     """What the run says otherwise than its faults, one line each: not found, graded otherwise, or an alarm that nothing stands for."""
     lines = []
     for name, fault in faults.items():
-        found = getattr(run, fault.kind).get(fault.check, {})
+        found = run.checks.get(fault.check, {})
         seen = (found.get("status"), found.get("severity"))
         if seen != (fault.status, fault.severity) or not found.get("message"):
             lines.append(f"{name}: {fault.check} is {seen}, not {(fault.status, fault.severity)}: {found.get('message')}")

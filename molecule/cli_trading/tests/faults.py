@@ -59,7 +59,7 @@ CONTAINERS = {
         ("containers run the released images",)),
     "wrong token accepted": Fault("wrong token is refused", "critical", "P1", "at orchestrator 'touch /tmp/open'", "at orchestrator 'rm -f /tmp/open'",
                                   ("no token is refused",)),
-    "null profit and loss": Fault("profit and loss of today", "unknown", "P2", "at orchestrator 'touch /tmp/null_pnl'", "at orchestrator 'rm -f /tmp/null_pnl'"),
+    "null profit and loss": Fault("profit and loss of today", "unknown", "P1", "at orchestrator 'touch /tmp/null_pnl'", "at orchestrator 'rm -f /tmp/null_pnl'"),
     "degraded agent": Fault("agent risk-manager answers", "warning", "P3", "at risk-manager 'touch /tmp/degraded'", "at risk-manager 'rm -f /tmp/degraded'"),
     "tools disconnected": Fault("hub is connected to its tools", "warning", "P3", "at mcp-hub-controller 'touch /tmp/disconnected'",
                                 "at mcp-hub-controller 'rm -f /tmp/disconnected'"),
@@ -73,7 +73,7 @@ DATA = {
         "at redis 'chmod 0555 /data'; redis set fault 1; redis bgsave; "
         "until_so 'docker exec $STACK-redis-1 redis-cli info persistence | grep rdb_last_bgsave_status:err'",
         "at redis 'chmod 0755 /data'; redis bgsave; until_so 'docker exec $STACK-redis-1 redis-cli info persistence | grep rdb_last_bgsave_status:ok'; "
-        "redis del fault", ("redis can be written to",)),
+        "redis del fault", ("agent orchestrator answers",)),
     "stale last trade": Fault("last trade", "critical", "P2", "sql \"update trades set created_at = created_at - interval '2 days'\"",
                               "sql \"update trades set created_at = created_at + interval '2 days'\""),
     "stuck order": Fault(
@@ -94,12 +94,6 @@ DATA = {
     "empty answer of Prometheus": Fault("orders of the night", "unknown", "P3", "at orchestrator 'touch /tmp/no_orders'; sleep 3",
                                         "at orchestrator 'rm -f /tmp/no_orders'; until_so 'ask trading_orders_total | grep -q =\\>'",
                                         ("metrics of orchestrator",)),
-    "dead letters": Fault("dead letters", "critical", "P2", "for i in 1 2 3 4 5 6; do redis xadd notify.events.dlq '*' data $i; done", "redis del notify.events.dlq"),
-    "streams stand still": Fault(
-        "streams are worked off", "warning", "P3",
-        "for i in $(seq 60); do echo xadd notify.events '*' data $i; done | docker exec --interactive $STACK-redis-1 redis-cli > /dev/null; "
-        "redis xreadgroup group notify test count 60 streams notify.events '>'",
-        "redis xgroup destroy notify.events notify; redis xgroup create notify.events notify '$'; redis xtrim notify.events maxlen 0"),
 }  # fmt: skip
 
 OUTSIDE = {
@@ -128,7 +122,13 @@ OUTSIDE = {
     "secret in a log": Fault(
         "application logs", "critical", "P2",
         "node 'echo \"{\\\"level\\\":\\\"info\\\",\\\"msg\\\":\\\"X-Admin-Token: 9f8e7d6c5b4a\\\",\\\"time\\\":\\\"$(date -u +%Y-%m-%dT%H:%M:%S.000Z)\\\"}\" "
-        ">> /opt/cli-trading/logs/orchestrator.log'", "node 'sed -i /9f8e7d6c5b4a/d /opt/cli-trading/logs/orchestrator.log'", kind="logs"),
+        ">> /opt/cli-trading/logs/orchestrator.log'", "node 'sed -i /9f8e7d6c5b4a/d /opt/cli-trading/logs/orchestrator.log'", daily=True),
+    "dead letters": Fault("dead letters", "critical", "P2", "for i in 1 2 3 4 5 6; do redis xadd notify.events.dlq '*' data $i; done", "redis del notify.events.dlq"),
+    "streams stand still": Fault(
+        "streams are worked off", "warning", "P3",
+        "for i in $(seq 60); do echo xadd notify.events '*' data $i; done | docker exec --interactive $STACK-redis-1 redis-cli > /dev/null; "
+        "redis xreadgroup group notify test count 60 streams notify.events '>'",
+        "redis xgroup destroy notify.events notify; redis xgroup create notify.events notify '$'; redis xtrim notify.events maxlen 0"),
     "stuck transaction": Fault(
         "postgresql", "warning", "P3", "until_so 'test $(( $(date +%s) - $(stat --format %Y /tmp/$STACK.lock) )) -ge 62' || sleep 32",
         "docker exec $STACK-postgres-1 psql -U trader -d trading -qXtc "
