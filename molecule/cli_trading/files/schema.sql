@@ -12,10 +12,11 @@ create table trades (
   id bigserial primary key, symbol text not null, side text not null, quantity numeric not null, status text not null, profit_usd numeric,
   execution_time_ms integer, created_at timestamptz not null default now());
 insert into migrations (name) values ('001_init.sql'), ('002_trades.sql');
+-- Trades of the last two weeks, and of the day to come, since nobody trades while a test runs: what is after now() does not count yet.
 insert into trades (symbol, side, quantity, status, profit_usd, execution_time_ms, created_at)
   select 'BTC-USD', case i % 2 when 0 then 'buy' else 'sell' end, 0.01 * i, case i % 50 when 7 then 'rejected' else 'filled' end,
-         case i % 50 when 7 then null else round((i % 13 - 5)::numeric / 10, 2) end, 40 + i % 200, now() - i * interval '10 minutes'
-  from generate_series(0, 1999) i;
+         case i % 50 when 7 then null else round((i % 13 - 5)::numeric / 10, 2) end, 40 + i % 200, now() + interval '1 day' - i * interval '5 minutes'
+  from generate_series(0, 4300) i;
 insert into pnl_days (date, start_equity, realized, percent, daily_target_pct)
   select (now() at time zone 'utc')::date - i, 1000, 2.5, 0.25, 1 from generate_series(0, 29) i;
 insert into audit_events (ts, type, severity, payload)

@@ -9,9 +9,18 @@ from stack import ANY, Fault
 PRELUDE = r"""
 at() { docker exec --user "${3:-0}" "$STACK-$1-1" bash -c "$2"; }
 node() { docker exec "$NODE" bash -c "$1"; }
+docker_redis() { docker exec "$STACK-redis-1" redis-cli "$@"; }
 redis() { docker exec "$STACK-redis-1" redis-cli "$@" > /dev/null; }
 sql() { docker exec "$STACK-postgres-1" psql -U trader -d trading -qXc "$1"; }
+told() { docker exec "$STACK-postgres-1" psql -U trader -d trading -XAtc "$1"; }
+hold() { docker exec --detach --env PGAPPNAME=stuck "$STACK-postgres-1" psql -U trader -d trading -c "begin; lock table migrations; $1"; }
+start() { docker start "$STACK-$1-1"; }
+stop() { docker stop --time 3 "$STACK-$1-1"; }
 until_so() { for _ in $(seq 150); do if eval "$1" > /dev/null 2>&1; then return; fi; sleep 0.2; done; echo "never: $1"; return 1; }
+amtool() { docker exec "$STACK-alertmanager-1" amtool --alertmanager.url=http://127.0.0.1:9093 "$@"; }
+serve() { at traefik "cd /letsencrypt; cp $1.pem served.pem; cp $1.key served.key; nginx -c /app/nginx.conf -s reload"; }
+empty() { sleep 1; node "truncate --size 0 /opt/cli-trading/logs/$1.log"; }
+saved() { until_so "docker_redis info persistence | grep rdb_last_bgsave_status:$1"; }
 state() { docker inspect --format "$2" "$STACK-$1-1"; }
 ask() { docker exec "$STACK-prometheus-1" promtool query instant http://127.0.0.1:9090 "$1"; }
 admin() { at orchestrator "node -e \"fetch('http://127.0.0.1:7001/admin/orchestrate/$1', {method: 'POST', body: '{\\\"reason\\\": \\\"test\\\"}',
@@ -35,7 +44,7 @@ def agent(name: str) -> tuple[str, ...]:
 BACKUPS = ("backup of the trading database", "backup of Redis", "backup of the configuration", "backup of the secrets", "backup of the logs")
 
 CONTAINERS = {
-    "stopped agent": Fault("container market-analyst", "critical", "P2", "docker stop --time 2 $STACK-market-analyst-1", "docker start $STACK-market-analyst-1",
+    "stopped agent": Fault("container market-analyst", "critical", "P2", "stop market-analyst", "start market-analyst",
                            agent("market-analyst")),
     "unhealthy container": Fault(
         "container portfolio-manager", "critical", "P2",
@@ -44,7 +53,7 @@ CONTAINERS = {
     "restart loop": Fault(
         "container notification-manager", "critical", "P2",
         "at notification-manager 'touch /logs/crash.notification-manager'; docker kill --signal KILL $STACK-notification-manager-1; "
-        "docker start $STACK-notification-manager-1; until_so 'test $(state notification-manager {{.RestartCount}}) -ge 2'",
+        "start notification-manager; until_so 'test $(state notification-manager {{.RestartCount}}) -ge 2'",
         "node 'rm -f /opt/cli-trading/logs/crash.*'; docker compose up --detach --no-deps --force-recreate notification-manager; "
         "node 'sed -i /fatal/d /opt/cli-trading/logs/notification-manager.log'",
         (*agent("notification-manager"), "errors of 5 minutes", "application logs")),
@@ -59,7 +68,8 @@ CONTAINERS = {
         ("containers run the released images",)),
     "wrong token accepted": Fault("wrong token is refused", "critical", "P1", "at orchestrator 'touch /tmp/open'", "at orchestrator 'rm -f /tmp/open'",
                                   ("no token is refused",)),
-    "null profit and loss": Fault("profit and loss of today", "unknown", "P1", "at orchestrator 'touch /tmp/null_pnl'", "at orchestrator 'rm -f /tmp/null_pnl'"),
+    "null profit and loss": Fault("profit and loss of today", "unknown", "P1",
+                                  "at orchestrator 'touch /tmp/null_pnl'", "at orchestrator 'rm -f /tmp/null_pnl'"),
     "degraded agent": Fault("agent risk-manager answers", "warning", "P3", "at risk-manager 'touch /tmp/degraded'", "at risk-manager 'rm -f /tmp/degraded'"),
     "tools disconnected": Fault("hub is connected to its tools", "warning", "P3", "at mcp-hub-controller 'touch /tmp/disconnected'",
                                 "at mcp-hub-controller 'rm -f /tmp/disconnected'"),
@@ -70,19 +80,17 @@ CONTAINERS = {
 DATA = {
     "failed save of Redis": Fault(
         "redis", "critical", "P1",
-        "at redis 'chmod 0555 /data'; redis set fault 1; redis bgsave; "
-        "until_so 'docker exec $STACK-redis-1 redis-cli info persistence | grep rdb_last_bgsave_status:err'",
-        "at redis 'chmod 0755 /data'; redis bgsave; until_so 'docker exec $STACK-redis-1 redis-cli info persistence | grep rdb_last_bgsave_status:ok'; "
-        "redis del fault", ("agent orchestrator answers",)),
-    "stale last trade": Fault("last trade", "critical", "P2", "sql \"update trades set created_at = created_at - interval '2 days'\"",
-                              "sql \"update trades set created_at = created_at + interval '2 days'\""),
+        "at redis 'chmod 0555 /data'; redis set fault 1; redis bgsave; saved err",
+        "at redis 'chmod 0755 /data'; redis bgsave; saved ok; redis del fault", ("agent orchestrator answers",)),
+    "stale last trade": Fault("last trade", "critical", "P2", "sql \"update trades set created_at = created_at - interval '3 days'\"",
+                              "sql \"update trades set created_at = created_at + interval '3 days'\""),
     "stuck order": Fault(
         "orders are not stuck", "critical", "P2",
         "sql \"insert into trades (symbol, side, quantity, status, created_at) values ('STUCK', 'buy', 1, 'pending', now() - interval '2 hours')\"",
         "sql \"delete from trades where symbol = 'STUCK'\""),
     "unknown profit": Fault(
         "profits are known", "critical", "P2",
-        "sql \"insert into trades (symbol, side, quantity, status, profit_usd, created_at) values ('NULL', 'buy', 1, 'filled', null, now() - interval '9 days')\"",
+        "sql \"insert into trades (symbol, side, quantity, status, created_at) values ('NULL', 'buy', 1, 'filled', now() - interval '9 days')\"",
         "sql \"delete from trades where symbol = 'NULL'\""),
     "critical event": Fault(
         "audit has no critical events", "warning", "P3", "sql \"insert into audit_events (ts, type, severity) values (now(), 'fault', 'critical')\"",
@@ -90,7 +98,7 @@ DATA = {
     "profit and loss not written": Fault(
         "profit and loss is written down", "critical", "P2", "sql \"update pnl_days set date = date - 400\"", "sql \"update pnl_days set date = date + 400\""),
     "log flood": Fault("log volume", "warning", "P4", "at trade-executor 'touch /tmp/flood'; sleep 4",
-                       "at trade-executor 'rm -f /tmp/flood'; sleep 1; node 'truncate --size 0 /opt/cli-trading/logs/trade-executor.log'"),
+                       "at trade-executor 'rm -f /tmp/flood'; empty trade-executor"),
     "empty answer of Prometheus": Fault("orders of the night", "unknown", "P3", "at orchestrator 'touch /tmp/no_orders'; sleep 3",
                                         "at orchestrator 'rm -f /tmp/no_orders'; until_so 'ask trading_orders_total | grep -q =\\>'",
                                         ("metrics of orchestrator",)),
@@ -100,59 +108,56 @@ OUTSIDE = {
     "full disk": Fault("disk of the application", "critical", "P2", "node 'head --bytes 500M /dev/zero > /opt/cli-trading/full || true' 2> /dev/null",
                        "node 'rm -f /opt/cli-trading/full'"),
     "expired certificate": Fault(
-        "certificate of the edge", "critical", "P1", "at traefik 'cd /letsencrypt; cp ended.pem served.pem; cp ended.key served.key; nginx -c /app/nginx.conf -s reload'",
-        "at traefik 'cd /letsencrypt; cp good.pem served.pem; cp good.key served.key; nginx -c /app/nginx.conf -s reload'", ("edge asks for a sign-in",)),
+        "certificate of the edge", "critical", "P1", "serve ended", "serve good", ("edge asks for a sign-in",)),
     "expired certificate in the store": Fault("certificates in the ACME store", "critical", "P2", "at traefik 'cd /letsencrypt; cp acme.ended.json acme.json'",
                                               "at traefik 'cd /letsencrypt; cp acme.good.json acme.json'"),
     "firing alert": Fault(
-        "alerts", "critical", "P2", "at alertmanager 'amtool --alertmanager.url=http://127.0.0.1:9093 alert add ServiceDown severity=critical instance=test'",
-        "at alertmanager 'amtool --alertmanager.url=http://127.0.0.1:9093 alert add ServiceDown severity=critical instance=test --end=2020-01-01T00:00:00Z "
-        "--start=2019-01-01T00:00:00Z'"),
+        "alerts", "critical", "P2", "amtool alert add ServiceDown severity=critical instance=test",
+        "amtool alert add ServiceDown severity=critical instance=test --start=2019-01-01T00:00:00Z --end=2020-01-01T00:00:00Z"),
     "error burst": Fault("errors of 5 minutes", "critical", "P2", "at risk-manager 'touch /tmp/error_burst'; sleep 4",
-                         "at risk-manager 'rm -f /tmp/error_burst'; sleep 1; node 'truncate --size 0 /opt/cli-trading/logs/risk-manager.log'", ("application logs",)),
+                         "at risk-manager 'rm -f /tmp/error_burst'; empty risk-manager", ("application logs",)),
     "failed logins": Fault(
         "failed logins of 5 minutes", "critical", "P2",
-        "node 'for i in $(seq 30); do echo \"$(date -u +%Y-%m-%dT%H:%M:%S+00:00) node sshd[1]: Failed password for root from 192.0.2.9\"; done >> /var/log/auth.log'",
+        "node 'for i in $(seq 30); do echo \"$(date -u +%FT%T+00:00) node sshd[1]: Failed password for root from 192.0.2.9\"; done >> /var/log/auth.log'",
         "node 'sed -i /Failed/d /var/log/auth.log'", ("logins",)),
     "readable secret": Fault("secrets are private", "critical", "P2", "node 'chmod 0644 /opt/cli-trading/secrets/admin_token'",
                              "node 'chmod 0600 /opt/cli-trading/secrets/admin_token'"),
     "project file gone": Fault("compose project file", "critical", "P2", "node 'mv /opt/cli-trading/docker-compose.yml /root/'",
                                "node 'mv /root/docker-compose.yml /opt/cli-trading/'"),
-    "halted trading": Fault("trading is on", "critical", "P1", "admin halt", "admin unhalt; redis xtrim notify.events maxlen 0", ("halt is the same in Redis",)),
+    "halted trading": Fault("trading is on", "critical", "P1", "admin halt", "admin unhalt; redis xtrim notify.events maxlen 0",
+                            ("halt is the same in Redis",)),
     "secret in a log": Fault(
         "application logs", "critical", "P2",
         "node 'echo \"{\\\"level\\\":\\\"info\\\",\\\"msg\\\":\\\"X-Admin-Token: 9f8e7d6c5b4a\\\",\\\"time\\\":\\\"$(date -u +%Y-%m-%dT%H:%M:%S.000Z)\\\"}\" "
         ">> /opt/cli-trading/logs/orchestrator.log'", "node 'sed -i /9f8e7d6c5b4a/d /opt/cli-trading/logs/orchestrator.log'", daily=True),
-    "dead letters": Fault("dead letters", "critical", "P2", "for i in 1 2 3 4 5 6; do redis xadd notify.events.dlq '*' data $i; done", "redis del notify.events.dlq"),
+    "dead letters": Fault("dead letters", "critical", "P2", "for i in 1 2 3 4 5 6; do redis xadd notify.events.dlq '*' data $i; done",
+                          "redis del notify.events.dlq"),
     "streams stand still": Fault(
         "streams are worked off", "warning", "P3",
-        "for i in $(seq 60); do echo xadd notify.events '*' data $i; done | docker exec --interactive $STACK-redis-1 redis-cli > /dev/null; "
+        "for i in $(seq 60); do echo xadd notify.events '*' data $i; done | docker exec -i $STACK-redis-1 redis-cli > /dev/null; "
         "redis xreadgroup group notify test count 60 streams notify.events '>'",
         "redis xgroup destroy notify.events notify; redis xgroup create notify.events notify '$'; redis xtrim notify.events maxlen 0"),
     "stuck transaction": Fault(
         "postgresql", "warning", "P3", "until_so 'test $(( $(date +%s) - $(stat --format %Y /tmp/$STACK.lock) )) -ge 62' || sleep 32",
-        "docker exec $STACK-postgres-1 psql -U trader -d trading -qXtc "
-        "\"select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'stuck'\" > /dev/null; rm -f /tmp/$STACK.lock",
-        early="touch /tmp/$STACK.lock; "
-        "docker exec --detach --env PGAPPNAME=stuck $STACK-postgres-1 psql -U trader -d trading -c 'begin; lock table migrations; select pg_sleep(600)'; sleep 1; "
-        "docker exec --detach --env PGAPPNAME=stuck $STACK-postgres-1 psql -U trader -d trading -c 'begin; lock table migrations; select 1'"),
+        "sql \"select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'stuck'\" > /dev/null; rm -f /tmp/$STACK.lock",
+        early="touch /tmp/$STACK.lock; hold 'select pg_sleep(600)'; sleep 1; hold 'select 1'"),
 }  # fmt: skip
 
 ALONE = {
-    "PostgreSQL stopped": Fault("container postgres", "critical", "P1", "docker stop --time 5 $STACK-postgres-1", "docker start $STACK-postgres-1; sleep 3", (ANY,)),
-    "Redis stopped": Fault("container redis", "critical", "P1", "docker stop --time 5 $STACK-redis-1",
-                           "docker start $STACK-redis-1; sleep 3; node 'sed -i \"/\\\"level\\\":\\\"error\\\"/d\" /opt/cli-trading/logs/*.log'", (ANY,)),
+    "PostgreSQL stopped": Fault("container postgres", "critical", "P1", "stop postgres", "start postgres; sleep 3", (ANY,)),
+    "Redis stopped": Fault("container redis", "critical", "P1", "stop redis",
+                           "start redis; sleep 3; node 'sed -i \"/\\\"level\\\":\\\"error\\\"/d\" /opt/cli-trading/logs/*.log'", (ANY,)),
     "paused agent": Fault("container trade-executor", "critical", "P1", "docker pause $STACK-trade-executor-1", "docker unpause $STACK-trade-executor-1",
                           agent("trade-executor")),
-    "Prometheus stopped": Fault("container prometheus", "critical", "P2", "docker stop --time 5 $STACK-prometheus-1", "docker start $STACK-prometheus-1; sleep 5",
+    "Prometheus stopped": Fault("container prometheus", "critical", "P2", "stop prometheus", "start prometheus; sleep 5",
                                 ("prometheus", "every agent is watched", "orders of the night", "errors of requests", "latency of requests",
                                  "orders that failed", "alerts")),
     "Redis without its log": Fault("redis", "critical", "P2", "redis config set appendonly no", "redis config set appendonly yes; sleep 1"),
     "Redis nearly full": Fault(
         "redis", "critical", "P2",
-        "used=$(docker exec $STACK-redis-1 redis-cli info memory | tr -d '\\r' | sed -n s/^used_memory://p); redis config set maxmemory $((used + used / 50))",
+        "used=$(docker_redis info memory | tr -d '\\r' | sed -n s/^used_memory://p); redis config set maxmemory $((used + used / 50))",
         "redis config set maxmemory 0"),
-    "sign-in proxy stopped": Fault("container oauth2-proxy", "critical", "P2", "docker stop --time 2 $STACK-oauth2-proxy-1", "docker start $STACK-oauth2-proxy-1",
+    "sign-in proxy stopped": Fault("container oauth2-proxy", "critical", "P2", "stop oauth2-proxy", "start oauth2-proxy",
                                    ("oauth2 proxy", "edge asks for a sign-in")),
     "backup gone": Fault("backup of the trading database", "unknown", "P2", "node 'mv /opt/cli-trading/backups/molecule/cli_trading/postgresql /root/'",
                          "node 'mv /root/postgresql /opt/cli-trading/backups/molecule/cli_trading/'"),
