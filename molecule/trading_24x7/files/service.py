@@ -70,7 +70,7 @@ async def engine() -> None:
                 for _line in range(MANY):
                     log("ERROR", "order failed: exception from the broker")
             if fault("flood"):
-                for _line in range(10 * MANY):
+                for _line in range(4 * MANY):
                     log("INFO", "heartbeat of a strategy")
             if fault("leak"):
                 log("INFO", "connecting with password=Tr0ub4dor-and-3-more")
