@@ -116,6 +116,7 @@ class CallbackModule(CallbackBase):
         self._identities: dict[str, dict[str, str]] = {}
         self._begun: dict[tuple[str, str], float] = {}
         self._with_items: set[tuple[str, str]] = set()
+        self._standby: set[str] = set()
         self._before: dict[str, dict[str, int]] = {}
         atexit.register(self._exit)
 
@@ -134,7 +135,7 @@ class CallbackModule(CallbackBase):
             forget_run()
             return
         folder, reports, key, url = (self.get_option(name) for name in ("history_dir", "reports_dir", "key_file", "history_url"))
-        self._identities, self._begun, self._with_items = {}, {}, set()
+        self._identities, self._begun, self._with_items, self._standby = {}, {}, set(), set()
         self._recorder = Recorder(places(folder, reports, key, url or ""), self._display.warning)
         self._recorder.begin(_facts(playbook))
 
@@ -144,10 +145,10 @@ class CallbackModule(CallbackBase):
         self._play = play.get_name()
         manager = play.get_variable_manager()
         found: dict[str, dict[str, str]] = {}
-        hosts = manager._inventory.get_hosts(play.hosts)
+        hosts = manager._inventory.get_hosts(play.hosts)  # this machine may only stand by to tell people, and is no part of what the run is about
+        self._standby = {host.name for host in hosts if getattr(host, "implicit", False) and len(hosts) > 1} - set(self._identities)
         for host in hosts:
-            # Where it only stands by to tell people, this machine is no part of what the run is about.
-            if host.name not in self._identities and not (getattr(host, "implicit", False) and len(hosts) > 1):
+            if host.name not in self._identities and host.name not in self._standby:
                 variables = manager.get_vars(play=play, host=host, include_hostvars=False)
                 templar = Templar(loader=play.get_loader(), variables=variables)
                 found[host.name] = {name: _rendered(templar, variables.get(f"runbook_{name}")) for name in ("system", "environment")}
@@ -234,7 +235,7 @@ class CallbackModule(CallbackBase):
         totals = {host: dict(stats.summarize(host)) for host in sorted(stats.processed)}
         share = {host: {name: counts[name] - self._before.get(host, {}).get(name, 0) for name in _COUNTS} for host, counts in totals.items()}
         self._before = totals
-        shown = {host: counts for host, counts in share.items() if any(counts[name] for name in (_COUNTS if host in self._identities else _DID))}
+        shown = {host: counts for host, counts in share.items() if any(counts[name] for name in (_DID if host in self._standby else _COUNTS))}
         self._finish("finished", shown, _exit_code(share))
 
     @_survives
@@ -269,7 +270,7 @@ def _facts(playbook: Playbook) -> dict[str, Any]:
     plays = playbook.get_plays()
     extra = plays[0].get_variable_manager().extra_vars if plays else {}
     versions = {"collection": collection_version(), "ansible": ansible_version, "python": platform.python_version()}
-    facts = {
+    return dict(plain({
         "playbook": Path(str(playbook._file_name or "")).stem,
         "user": _user(),
         "controller": socket.gethostname(),
@@ -281,8 +282,7 @@ def _facts(playbook: Playbook) -> dict[str, Any]:
         "tags": list(given.get("tags") or ()),
         "skip_tags": list(given.get("skip_tags") or ()),
         "launch": {key: str(value)[:1000] for key, value in extra.items() if key.startswith(_LAUNCH) and isinstance(value, (str, int))},
-    }
-    return dict(plain(facts))
+    }))  # fmt: skip
 
 
 def _user() -> str:

@@ -129,15 +129,16 @@ class Delivery:
 
     def _allowed(self, channel: Channel, policy: Policy, queue: Sequence[Waiting]) -> list[Waiting]:
         """What the rate of the channel lets through now; the rest becomes one message, or waits."""
-        free = policy.most - len([at for at in self._times.get(_rate_key(queue[0]), []) if self._start - at < policy.per])
         urgent = [waiting for waiting in queue if waiting.message.severity == SEVERITIES[0]]
         others = [waiting for waiting in queue if waiting.message.severity != SEVERITIES[0]]
-        if len(others) <= max(0, free):
+        lately = [at for at in self._times.get(_rate_key(queue[0]), []) if self._start - at < policy.per]
+        free = max(0, policy.most - len(lately) - len(urgent))
+        if len(others) <= free:
             return [*urgent, *others]
         if free < 1 or channel.kind in BY_INCIDENT:  # there each message is an incident of its own
-            self.held += len(others) - max(0, free)
-            self._settled |= {waiting.message.id for waiting in others[max(0, free) :]}
-            return [*urgent, *others[: max(0, free)]]
+            self.held += len(others) - free
+            self._settled |= {waiting.message.id for waiting in others[free:]}
+            return [*urgent, *others[:free]]
         rest = others[free - 1 :]
         notices = [notice for waiting in rest for notice in waiting.notices]
         folded = self.outbox.add(fold([waiting.message for waiting in rest], self._start), notices)

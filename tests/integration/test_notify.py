@@ -23,7 +23,8 @@ from ansible_collections.tradeops.runbook.tests.support.sinks import HttpSink, M
 from conftest import PlaybookRun, make_runner
 from record_site import children
 
-ROUTING_KEY, ROOM, PASSWORD, TOKEN = "R0utingKeyOfTheTests1234567890ab", "T0RoomOfTheTests/B0/SecretOfTheRoom99", "pass-Word_of-the-tests-77", "t0ken-of-the-tests-42"
+ROUTING_KEY, ROOM = "R0utingKeyOfTheTests1234567890ab", "T0RoomOfTheTests/B0/SecretOfTheRoom99"
+PASSWORD, TOKEN = "pass-Word_of-the-tests-77", "t0ken-of-the-tests-42"
 SECRETS = (ROUTING_KEY, "SecretOfTheRoom99", PASSWORD, TOKEN)
 EXPECTED = ("sent without encryption", "was killed or could not be sealed")
 """Warnings: the mail server of the tests has no certificate, and one test kills a run."""

@@ -24,7 +24,7 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import Hi
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_queries import HostPlace
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import HISTORY_DIR, HISTORY_URL, JOURNAL, KEY_FILE, RUN_ID, RUN_PID, places
 
-from ..plugin_utils.recorded import check, log, raising
+from ..plugin_utils.recorded import check, log, notice, raising
 
 
 class Screen:
@@ -49,7 +49,7 @@ class Manager:
         self.variables = variables
         self.extra_vars = extra
         self.asked: list[str] = []
-        self._inventory = SimpleNamespace(get_hosts=lambda _pattern: [SimpleNamespace(name=name) for name in variables])
+        self._inventory = SimpleNamespace(get_hosts=lambda _pattern: [SimpleNamespace(name=name, implicit=name == "localhost") for name in variables])
 
     def get_vars(self, play: Any, host: Any, include_hostvars: bool) -> dict[str, Any]:
         assert play is not None and include_hostvars is False
@@ -255,6 +255,31 @@ def test_whose_a_host_is_is_asked_once_and_rendered(callback: CallbackModule, fo
         "raw": {"system": "{{ name }}", "environment": ""}, "none": {"system": "", "environment": ""},
     }]  # fmt: skip
     assert play.manager.asked == ["app", "odd", "raw", "none"]
+
+
+def test_where_this_machine_only_stands_by_it_is_no_part_of_the_run(callback: CallbackModule, folder: Path) -> None:
+    whose = {"runbook_system": "nextrade", "runbook_environment": "production"}
+    stats = AggregateStats()
+    callback.v2_playbook_on_start(playbook())
+    callback.v2_playbook_on_play_start(Play({"app": whose, "localhost": {}}))
+    for count, host in (("ok", "app"), ("skipped", "localhost"), ("ok", "localhost")):
+        stats.increment(count, host)
+    callback.v2_playbook_on_stats(stats)
+    callback.v2_playbook_on_start(playbook("verify_ledger.yml"))
+    callback.v2_playbook_on_play_start(Play({"localhost": {}}))
+    stats.increment("ok", "localhost")
+    callback.v2_playbook_on_stats(stats)
+    found = events(folder)
+    assert [list(event["hosts"]) for event in found if event["type"] == "hosts"] == [["app"], ["localhost"]]
+    assert [list(event["stats"]) for event in found if event["type"] == "run_ended"] == [["app"], ["localhost"]]
+
+
+def test_what_people_were_told_is_an_event(callback: CallbackModule, folder: Path) -> None:
+    callback.v2_playbook_on_start(playbook())
+    answer = {"outcome": "ok", "changed": True, "records": [notice()]}
+    callback.v2_runner_on_ok(result(task("Tell", "tradeops.runbook.notify"), answer))
+    end(callback, ok=1)
+    assert [event["notices"] for event in events(folder) if event["type"] == "notices"] == [[notice()]]
 
 
 def test_a_second_playbook_is_a_second_run_with_its_own_counts(callback: CallbackModule, folder: Path) -> None:

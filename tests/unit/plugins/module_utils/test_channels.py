@@ -23,7 +23,9 @@ ROUTES: dict[str, Any] = {
     "P3": {"channels": ["chat"], "remind": "1 d"},
     "P4": {"channels": ["tickets"]},
 }
-GOOD: dict[str, Any] = {"channels": CHANNELS, "routes": ROUTES, "max_messages": {"count": 3, "per": "1 min"}, "heartbeat": {"channels": ["mail"], "every": "1 d"}}
+GOOD: dict[str, Any] = {
+    "channels": CHANNELS, "routes": ROUTES, "max_messages": {"count": 3, "per": "1 min"}, "heartbeat": {"channels": ["mail"], "every": "1 d"},
+}  # fmt: skip
 
 
 def test_what_an_inventory_says_is_read() -> None:

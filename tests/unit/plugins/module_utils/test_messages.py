@@ -139,7 +139,8 @@ def test_pagerduty_gets_events_of_version_2() -> None:
     assert (payload["summary"], payload["source"], payload["severity"]) == (found[0].subject, "shop/production", "critical")
     assert payload["timestamp"] == "2026-09-21T14:13:20Z" and payload["custom_details"]["lines"]
     resolved, _told = messages([Seen(key("api"), "ok")], told, NOW + 60)
-    assert body("pager", resolved[0]) == {"routing_key": "key-of-the-pager", "event_action": "resolve", "dedup_key": event["dedup_key"], "client": "tradeops.runbook"}
+    same = {name: event[name] for name in ("routing_key", "dedup_key", "client")}
+    assert body("pager", resolved[0]) == {**same, "event_action": "resolve"}
 
 
 @pytest.mark.parametrize(("severity", "word"), [("P1", "critical"), ("P2", "error"), ("P3", "warning"), ("P4", "info")])

@@ -92,6 +92,17 @@ def log_report(report: dict[str, Any], bookmark: Any = None, **more: Any) -> Dra
     return "log_report", {**body, "bookmark": bookmark, "report": report, **more}
 
 
+def notice(name: str = "api", change: str = "opened", at: float = START, **more: Any) -> dict[str, Any]:
+    """What people were told of one check, as the module notify records it."""
+    place = {"system": "nextrade", "environment": "production", "host": "app", "kind": "check", "role": "health", "name": name}
+    return {**place, "change": change, "status": "critical", "worst": "critical", "severity": "P1", "message": "it is", "hint": "", "at": at, "opened_at": at,
+            "told_at": at, "incident": "abc", "opens": [at], "calm_at": None, "channels": ["chat"], **more}  # fmt: skip
+
+
+def notices(*found: dict[str, Any], host: str = "app") -> Draft:
+    return "notices", {"host": host, "notices": list(found)}
+
+
 def step(state: str, host: str = "app", **more: Any) -> Draft:
     return "step", {
         "play": "p",

@@ -18,10 +18,10 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors impo
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import History
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places
 
-from .recorded import KEY, check, checks, hosts, log, log_report, run_id, seal, signature, step
+from .recorded import KEY, START, check, checks, hosts, log, log_report, notice, notices, run_id, seal, signature, step
 
 RUNS = 4
-TABLES = ("runs", "events", "seals", "steps", "checks", "measures", "signatures", "bookmarks")
+TABLES = ("runs", "events", "seals", "steps", "checks", "measures", "signatures", "bookmarks", "notices")
 MUTATIONS = 400
 CHANGES = (
     "update {table} set {column} = {column} || 'x' where rowid = {row}",
@@ -42,7 +42,8 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> tuple[Places, dict[str
         verdict = checks(check("disk", "warning", measures={"used": 90.5 + number, "free": number}, units={"used": "percent"}), check("api"))
         review = log_report(log("a", signature("aa", number), signature("bb")), {"taken_at": number})
         changed = step("changed", result={"outcome": "ok"})
-        anchor = seal(where, number, hosts(app="nextrade/production"), verdict, review, changed, user=f"user{number}")
+        told = notices(notice("api", at=START + number), notice("disk", at=START))
+        anchor = seal(where, number, hosts(app="nextrade/production"), verdict, review, changed, told, user=f"user{number}")
     return where, anchor
 
 

@@ -1,0 +1,201 @@
+# Copyright: (c) 2026, the tradeops.runbook contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole pass: from what a run saw to what people get and what the next run knows, also when runs are killed in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.messages import Run
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.notices import Key, Notice, latest, read_notice
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.notice_delivery import Terms
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.notice_pass import NoticePass, Request, read_policies
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.notices_runs import observe
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.outbox import Outbox
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view
+
+from .recorded import Draft, chained, check, checks, hosts, run_id, started, step
+
+NOW = 1_790_000_000.0
+CHANNELS = {"chat": {"slack": {"webhook_url": "https://hooks.example/services/secret-of-the-room"}}}
+POLICY: dict[str, Any] = {
+    "hosts": ["app", "db"], "system": "shop", "environment": "test", "channels": CHANNELS, "problem": "",
+    "routes": {severity: {"channels": ["chat"]} for severity in ("P1", "P2", "P3", "P4")}, "max_messages": {}, "heartbeat": {},
+}  # fmt: skip
+HOSTS = hosts(app="shop/test", db="shop/test")
+FAILED = step("failed", role="backup", task="Copy", action="ansible.builtin.command", message="no space left")
+
+
+def view(*drafts: Draft, **facts: Any) -> dict[str, Any]:
+    return build_view(chained(run_id(1), [started(**{"playbook": "watch", **facts}), HOSTS, *drafts]))
+
+
+def statuses(*drafts: Draft, told: Sequence[Key] = (), **facts: Any) -> dict[str, str]:
+    return {f"{seen.key.host} {seen.key.kind} {seen.key.name}": f"{seen.status} {seen.severity}" for seen in observe(view(*drafts, **facts), told)}
+
+
+def test_a_run_is_seen_as_checks_hosts_and_failed_steps() -> None:
+    found = statuses(checks(check("api", "critical", severity="P1"), check("disk"), check("dns", "unknown", severity=None)), FAILED)
+    assert found == {"app check api": "critical P1", "app check disk": "ok P2", "app check dns": "unknown P2", "app host reachable": "ok P2",
+                     "app step watch: Copy": "critical P2"}  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [{"status": "skipped"}, {"status": "warning", "pending": True}, {"status": "skipped", "measured_status": "critical"}])
+def test_what_was_skipped_muted_or_has_not_lasted_says_nothing(more: dict[str, Any]) -> None:
+    assert "app check api" not in statuses(checks(check("api", **more)))
+
+
+def test_a_host_that_cannot_be_reached_is_told_once_and_its_failed_step_is_no_other_thing() -> None:
+    away = step("unreachable", host="db", message="Connection refused")
+    assert statuses(checks(check("api")), away) == {"app check api": "ok P2", "app host reachable": "ok P2", "db host reachable": "unknown P2"}
+
+
+def test_the_verdict_of_a_role_and_what_this_role_did_are_no_news() -> None:
+    verdict = step("failed", role="health", task="Fail when the verdict is bad enough", action="ansible.builtin.fail")
+    own = step("failed", role="notify", task="Tell people what changed")
+    assert statuses(checks(check("api")), verdict, own) == {"app check api": "ok P2", "app host reachable": "ok P2"}
+
+
+@pytest.mark.parametrize(
+    ("drafts", "facts", "well"),
+    [
+        ([checks(check("api"))], {}, True),
+        ([checks(check("api"))], {"playbook": "backup"}, False),
+        ([checks(check("api"))], {"tags": ["health"]}, False),
+        ([checks(check("api"))], {"skip_tags": ["backup"]}, False),
+        ([checks(check("api"))], {"check_mode": True}, False),
+        ([checks(check("api")), step("failed", role="other", task="Else")], {}, False),
+        ([step("unreachable")], {}, False),
+        ([], {}, False),
+    ],
+)
+def test_a_step_is_well_when_the_whole_playbook_went_through(drafts: list[Draft], facts: dict[str, Any], well: bool) -> None:
+    (key,) = [seen.key for seen in observe(view(checks(check("api")), FAILED)) if seen.key.kind == "step"]
+    assert (statuses(*drafts, told=[key], **facts).get("app step watch: Copy") == "ok P2") is well
+
+
+class Site:
+    """A controller with a history that remembers what sealed runs told, and a channel."""
+
+    def __init__(self, folder: Path) -> None:
+        self.outbox = Outbox(folder / "outbox")
+        self.history: dict[str, list[Notice]] = {}
+        self.got: list[str] = []
+        self.now, self.number = NOW, 0
+        self.fails = False
+        self.policies = [POLICY]
+
+    def memory(self, runs: Sequence[str]) -> tuple[Mapping[Key, Notice], set[str]]:
+        return latest(notice for notices in self.history.values() for notice in notices), {run for run in runs if run in self.history}
+
+    def send(self, _module: str, arguments: dict[str, Any], _seconds: float) -> Mapping[str, Any]:
+        if self.fails:
+            return {"failed": True, "status": 500}
+        self.got.append(arguments["body"]["text"])
+        return {"status": 200}
+
+    def run(self, *drafts: Draft, sealed: bool = True, dry: bool = False, test: bool = False) -> dict[str, Any]:
+        self.number += 1
+        self.now += 60
+        identity = run_id(self.number)
+        request = Request(Run(identity, self.now), read_policies(self.policies), view(*drafts), test)
+        work = NoticePass(self.outbox, self.memory)
+        found = work.preview(request) if dry else work.run(request, self.send, Terms(lambda: self.now))
+        if sealed and not dry:
+            self.history[identity] = [read_notice(record) for record in found["records"]]
+        return found
+
+    def news(self) -> list[str]:
+        found, self.got = self.got, []
+        return found
+
+
+BAD, WELL = checks(check("api", "critical", severity="P1")), checks(check("api"))
+OPENED, RESOLVED = "[P1] shop test: api on app is critical", "[resolved] shop test: api on app is well again"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_twenty_healthy_runs_send_nothing_and_leave_nothing(site: Site) -> None:
+    for _time in range(20):
+        found = site.run(WELL)
+        assert (found["notified"], found["changed"], found["records"], found["outcome"]) == (True, False, [], "ok")
+    assert site.news() == [] and [path.name for path in site.outbox.folder.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_fault_is_told_once_and_once_more_when_it_is_over_also_by_runs_that_were_killed(site: Site, sealed: bool) -> None:
+    for drafts in (WELL, BAD, BAD, BAD, WELL, WELL):
+        site.run(drafts, sealed=sealed)
+    assert site.news() == [OPENED, RESOLVED]
+
+
+def test_what_a_killed_run_told_is_forgotten_once_the_history_has_it(site: Site) -> None:
+    found = site.run(BAD, sealed=False)
+    assert site.outbox.tellers() == [run_id(1)]
+    site.history[run_id(1)] = [read_notice(record) for record in found["records"]]
+    site.run(BAD)
+    assert site.outbox.tellers() == [] and site.news() == [OPENED]
+
+
+def test_a_run_that_dies_between_the_message_and_the_memory_is_not_told_twice(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as dying:
+        dying.setattr(Outbox, "tell", lambda *_arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            site.run(BAD, sealed=False)
+    assert site.news() == [] and len(site.outbox.waiting()) == 1
+    site.run(BAD)
+    assert site.news() == [OPENED] and site.outbox.waiting() == []
+
+
+def test_the_result_says_who_was_not_told_and_what_waits(site: Site) -> None:
+    site.fails = True
+    found = site.run(BAD)
+    assert (found["notified"], found["outcome"], found["code"], found["waiting_count"]) == (False, "warn", "not_delivered", 1)
+    assert found["summary"] == "notified: false; 0 messages sent; 1 waiting, the first for chat: HTTP status 500"
+    assert found["waiting"][0] | {"since": ""} == {"channel": "chat", "subject": OPENED, "since": "", "tries": 1, "reached": False, "error": "HTTP status 500"}
+    assert site.run(BAD)["notified"] is False  # it still waits
+    site.fails, site.now = False, site.now + 60  # it is left alone for longer than a minute now
+    found = site.run(BAD)
+    assert (found["notified"], found["outcome"], found["summary"]) == (True, "ok", "notified: true; 1 message sent")
+    assert site.news() == [OPENED]
+
+
+def test_a_preview_says_what_would_be_sent_and_writes_nothing(site: Site) -> None:
+    found = site.run(BAD, dry=True)
+    assert [step["subject"] for step in found["plan"]] == [OPENED] and found["summary"] == "1 message would be sent"
+    assert (found["records"], found["performed"], site.outbox.folder.exists()) == ([], [], False)
+
+
+def test_a_test_goes_to_every_channel_and_is_no_news(site: Site) -> None:
+    found = site.run(WELL, test=True)
+    assert site.news() == ["[test] shop test: a test of the channel chat"] and found["records"] == []
+
+
+def test_a_sign_of_life_comes_as_often_as_it_should(site: Site) -> None:
+    site.policies = [{**POLICY, "heartbeat": {"channels": ["chat"], "every": "10 min"}}]
+    times = [number for number in range(30) if site.run(WELL)["sent"]]
+    assert times == [0, 9, 18, 27] and all(subject.startswith("[alive] shop test: watched at ") for subject in site.news())
+
+
+def test_each_system_has_its_own_people(site: Site) -> None:
+    site.policies = [{**POLICY, "hosts": ["app"]}, {**POLICY, "hosts": ["db"], "channels": {"chat": {"slak": {}}}, "problem": "notify_routes cannot be read"}]
+    found = site.run(checks(check("api", "critical", severity="P1")), checks(check("api", "critical", severity="P1"), host="db"))
+    assert site.news() == [OPENED]
+    assert (found["outcome"], found["code"], found["notified"]) == ("warn", "channels_invalid", True)
+    assert any("notify_routes cannot be read" in problem for problem in found["problems"]) and any("slak" in problem for problem in found["problems"])
+
+
+def test_what_has_nowhere_to_go_is_said(site: Site) -> None:
+    site.policies = [{**POLICY, "routes": {"P2": {"channels": ["chat"]}}}]
+    found = site.run(BAD)
+    assert site.news() == [] and "shop test: P1, P3, P4 goes nowhere: notify_routes has no channel for it" in found["notes"]
+    assert "1 thing that should be told had nowhere to go, first api" in found["notes"]
