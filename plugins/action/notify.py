@@ -64,16 +64,15 @@ class ActionModule(HistoryAction):
         where, shift = where_of(options), 0.0 if options["now"] is None else options["now"] - time.time()
         try:
             request = _request(options, policies, time.time() + shift)
-            work = NoticePass(Outbox(where.outbox), lambda runs: _memory(where, runs))
+            work = NoticePass(Outbox(where.outbox), lambda: _memory(where))
             if self._task.check_mode:
                 return {**_NOBODY, **work.preview(request)}
             terms = Terms(lambda: time.time() + shift, options["budget_seconds"], expire, options["retry"])
             return {**_NOBODY, **work.run(request, self._send, terms)}
         except InvalidInput:
             raise
-        except (RunbookError, OSError) as error:  # a full disk, a history that is gone: nobody was told, and the run is not to blame
-            message, hint = getattr(error, "message", "") or str(error), getattr(error, "hint", "") or "see the folder of the history and its free space"
-            return {**_NOBODY, "outcome": "warn", "code": getattr(error, "code", "outbox_failed"), "summary": f"notified: false; {message}", "hint": hint}
+        except Exception as error:  # a full disk, a history that is gone, a defect: nobody was told, and the run is not to blame
+            return {**_NOBODY, "outcome": "warn", **_why(error)}
 
     def _send(self, module: str, arguments: dict[str, Any], seconds: float) -> Mapping[str, Any]:
         """The result of a module. ``no_log`` for as long as it runs, or it would write its arguments to the system log."""
@@ -91,11 +90,21 @@ class ActionModule(HistoryAction):
             self._task.no_log = hidden
 
 
+def _why(error: Exception) -> dict[str, Any]:
+    if isinstance(error, RunbookError):
+        return {"code": error.code, "hint": error.hint, "summary": f"notified: false; {error.message}"}
+    if isinstance(error, OSError):
+        return {"code": "outbox_failed", "hint": "see the folder of the history and its free space", "summary": f"notified: false; {error}"}
+    hint = "this is a defect of the module notify: report it with this message"
+    return {"code": "defect", "hint": hint, "summary": f"notified: false; {type(error).__name__}: {error}"}
+
+
 def _nobody(policies: Policies) -> dict[str, Any]:
     problems = policies.said("problems")
     if not problems:
         return {**_NOBODY, "code": "no_channels", "wanted": False, "summary": "nobody is told anything: notify_channels is empty"}
-    return {**_NOBODY, "outcome": "warn", "code": "channels_invalid", "problems": problems, "hint": problems[0], "summary": "notified: false; no usable channel"}
+    found = {"outcome": "warn", "code": "channels_invalid", "problems": problems, "hint": problems[0]}
+    return {**_NOBODY, **found, "summary": "notified: false; no channel can be used"}
 
 
 def _request(options: Mapping[str, Any], policies: Policies, now: float) -> Request:
@@ -107,9 +116,9 @@ def _request(options: Mapping[str, Any], policies: Policies, now: float) -> Requ
     return Request(Run(options["run_id"], now), policies, view, options["test"])
 
 
-def _memory(where: Places, runs: Any) -> tuple[Mapping[Key, Notice], set[str]]:
+def _memory(where: Places) -> Mapping[Key, Notice]:
     with History(where, read_only=True) as history:
-        return history.told(), {run_id for run_id in runs if history.has(run_id)}
+        return history.told()
 
 
 class _Late(BaseException):

@@ -92,7 +92,7 @@ outcome:
   returned: when there is a channel, and not in check mode
 code:
   description: V(ok), V(not_delivered), V(held_back), V(channels_invalid), V(no_channels), V(run_not_recorded), V(busy),
-    V(outbox_failed), V(invalid_input).
+    V(outbox_failed), V(defect), V(invalid_input).
   type: str
   returned: always
 hint:

@@ -241,10 +241,6 @@ class History:
         """What people were told last of each thing."""
         return history_notices.told(self._db)
 
-    def has(self, run_id: str) -> bool:
-        """Whether a run is sealed."""
-        return queries.anchor(self._db, run_id) is not None
-
     def known_signatures(self, place: queries.HostPlace, since: float) -> history_logs.Known:
         """Log to what its reviews since an instant saw; and since when it is reviewed at all."""
         return history_logs.known_signatures(self._db, place, since)

@@ -174,7 +174,7 @@ class Delivery:
         kept = {name: [at for at in times if now - at < longest] for name, times in self._times.items()}
         self._times = {name: times for name, times in kept.items() if times}
         self.outbox.note_sent(self._times)
-        for other in self.outbox.waiting():
+        for other in self.outbox.waiting() if waiting.message.stands_for else []:
             if other.message.id in waiting.message.stands_for:
                 self.outbox.update(other, reached=True)
 

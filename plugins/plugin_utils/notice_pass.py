@@ -118,8 +118,8 @@ def _add_signs(news: News, request: Request, of: tuple[Place, Policy], told: Map
             news.notices.append(Notice(key, HEARTBEAT, "ok", "ok", "P4", "", "", run.now, run.now, run.now, "", channels=(name,)))
 
 
-Memory = Callable[[Sequence[str]], tuple[Mapping[Key, Notice], set[str]]]
-"""What the history says people were told, and which of the given runs it has."""
+Memory = Callable[[], Mapping[Key, Notice]]
+"""What the history says people were told."""
 
 
 @dataclass
@@ -129,12 +129,16 @@ class NoticePass:
     outbox: Outbox
     memory: Memory
 
-    def _known(self) -> tuple[dict[Key, Notice], set[str]]:
-        """What people were told, also by runs that are not sealed yet, or were killed before they could say so; and the runs that are sealed."""
-        tellers = self.outbox.tellers()
-        told, sealed = self.memory(tellers)
-        found = [*told.values(), *(notice for run_id in tellers for notice in self.outbox.told_by(run_id))]
-        return latest([*found, *(notice for waiting in self.outbox.waiting() for notice in waiting.notices)]), sealed
+    def _known(self) -> tuple[dict[Key, Notice], list[str]]:
+        """What people were told, also by runs that are not sealed yet, or were killed before they could say so; and runs that are known in full.
+
+        A killed run is sealed without its last words: what it told is kept here until the history has that, or something newer of the same.
+        """
+        told = self.memory()
+        by_run = {run_id: self.outbox.told_by(run_id) for run_id in self.outbox.tellers()}
+        done = [run_id for run_id, notices in by_run.items() if all(one.key in told and told[one.key].at >= one.at for one in notices)]
+        found = [*told.values(), *(notice for notices in by_run.values() for notice in notices)]
+        return latest([*found, *(notice for waiting in self.outbox.waiting() for notice in waiting.notices)]), done
 
     def preview(self, request: Request) -> dict[str, Any]:
         """What would be sent; nothing is written."""
@@ -144,7 +148,7 @@ class NoticePass:
     def run(self, request: Request, send: Sender, terms: Terms) -> dict[str, Any]:
         """Tell what is news, and deliver what waits."""
         with self.outbox.locked(LOCK_SECONDS):
-            known, sealed = self._known()
+            known, done = self._known()
             news = find_news(request, known)
             messages = [message._replace(created_at=request.run.now + number / 1000) for number, message in enumerate(news.messages)]  # in this order
             for message in messages[:-1]:
@@ -152,7 +156,7 @@ class NoticePass:
             for message in messages[-1:]:
                 self.outbox.add(message, news.notices)  # the last one vouches for all: without it a killed run is as if it had told nothing
             self.outbox.tell(request.run.run_id, news.notices)
-            for run_id in sealed:
+            for run_id in done:
                 self.outbox.forget(run_id)
             delivery = Delivery(self.outbox, request.policies.by_place, send, terms)
             left = delivery.run()

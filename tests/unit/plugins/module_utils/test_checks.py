@@ -240,3 +240,16 @@ def test_a_pending_limit_leaves_the_reason_of_another_one() -> None:
     judged = judge({"measured_at": "2026-11-20T13:00:00Z", "checks": [check]}, {"x": earlier})["checks"][0]
     assert [limit["state"] for limit in judged["limits"]] == ["unknown", "pending"]
     assert "a could not be measured: it hid" in judged["message"]
+    assert judged["pending"] is False  # it is unknown, whatever the other limit waits for
+
+
+@pytest.mark.parametrize(
+    ("whole", "limit", "lasted", "pending"), [(0.0, 600.0, 60, True), (0.0, 600.0, 900, False), (600.0, 0.0, 60, True), (600.0, 0.0, 900, False)]
+)
+def test_what_only_waits_for_its_time_says_so(whole: float, limit: float, lasted: int, pending: bool) -> None:
+    limits = [{"measure": "b", "level": "critical", "limit": "> 1", "severity": "P1", "for_seconds": limit, "state": "crossed", "reason": ""}]
+    check = {"name": "x", "status": "critical", "limits": limits, "measures": {"b": 2}, "units": {}, "notes": [], "severity": "P1",
+             "for_seconds": whole, "muted": None, "hint": "", "message": ""}  # fmt: skip
+    earlier = [{"at": rfc3339(NOW - age), "status": "critical", "crossed": ["b:critical"]} for age in range(lasted, 0, -30)]
+    judged = judge({"measured_at": rfc3339(NOW), "checks": [check]}, {"x": [{"at": rfc3339(NOW - lasted - 30), "status": "ok", "crossed": []}, *earlier]})
+    assert judged["checks"][0].get("pending", False) is pending

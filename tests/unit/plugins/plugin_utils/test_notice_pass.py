@@ -90,8 +90,8 @@ class Site:
         self.fails = False
         self.policies = [POLICY]
 
-    def memory(self, runs: Sequence[str]) -> tuple[Mapping[Key, Notice], set[str]]:
-        return latest(notice for notices in self.history.values() for notice in notices), {run for run in runs if run in self.history}
+    def memory(self) -> Mapping[Key, Notice]:
+        return latest(notice for notices in self.history.values() for notice in notices)
 
     def send(self, _module: str, arguments: dict[str, Any], _seconds: float) -> Mapping[str, Any]:
         if self.fails:
@@ -144,6 +144,16 @@ def test_what_a_killed_run_told_is_forgotten_once_the_history_has_it(site: Site)
     site.history[run_id(1)] = [read_notice(record) for record in found["records"]]
     site.run(BAD)
     assert site.outbox.tellers() == [] and site.news() == [OPENED]
+
+
+def test_what_a_killed_run_told_is_known_although_the_history_never_gets_it(site: Site) -> None:
+    site.run(BAD, sealed=False)
+    for _time in range(3):
+        site.run(BAD)
+    assert site.outbox.tellers() == [run_id(1)] and site.news() == [OPENED]
+    site.run(WELL)
+    site.run(WELL)
+    assert site.outbox.tellers() == [] and site.news() == [RESOLVED]
 
 
 def test_a_run_that_dies_between_the_message_and_the_memory_is_not_told_twice(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
