@@ -7,6 +7,7 @@ There is no service manager here: behind a stand-in for systemctl, the service i
 """
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -88,8 +89,11 @@ def bookmarks(run: PlaybookRun) -> list[Any]:
 
 
 def test_a_dead_service_is_restarted_by_nothing_but_its_token(diagnose: Diagnose, service: Service) -> None:
-    well = diagnose("down")
+    session = [{"name": "memory", "when_session": {"calendar": "24/7", "in": False}}]
+    well = diagnose("down", "--extra-vars", json.dumps({"health_checks_session": session}))
     assert well.rc == 0 and "nothing that was looked at is bad" in flat(well), flat(well)
+    asleep = checks_of(newest_report(well.history))["memory"]
+    assert asleep["status"] == "skipped" and asleep["message"].startswith("not judged: inside of the trading session 24/7"), asleep
     assert "[WARNING]" not in well.stderr, well.stderr
     service.stop()
     found = diagnose("down")

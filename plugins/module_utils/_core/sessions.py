@@ -127,7 +127,7 @@ def why_not(session: Session, hours: Sequence[Open], now: float) -> str:
     """Why a check is not judged at ``now``, when its session is open at ``hours``; empty when it is judged."""
     current = next((span for span in hours if span[0] <= now < span[1]), None)
     if not session.inside:
-        return f"inside of the trading session {session.label}, which closes at {rfc3339(current[1])}" if current else ""
+        return f"inside of the trading session {session.label}, which {_close(hours, current)}" if current else ""
     if current is None:
         return f"outside of the trading session {session.label}, which {_next(hours, now)}"
     opens, closes = current
@@ -138,6 +138,11 @@ def why_not(session: Session, hours: Sequence[Open], now: float) -> str:
         last = format_value(session.before_close, "s")
         return f"in the last {last} of the trading session {session.label}, which {_next(hours, now)}"
     return ""
+
+
+def _close(hours: Sequence[Open], current: Open) -> str:
+    """The last of the days that are known is cut off, and nothing closes there."""
+    return f"closes at {rfc3339(current[1])}" if current != hours[-1] else "does not close in the days that are known"
 
 
 def _next(hours: Sequence[Open], now: float) -> str:

@@ -51,6 +51,11 @@ def test_outside_says_when_it_closes() -> None:
     assert reason({**NEW_YORK, "in": False}, "2026-11-20T12:00:00-05:00").endswith(", which closes at 2026-11-20T21:00:00Z")
 
 
+def test_what_never_closes_does_not_say_when() -> None:
+    given = {"hours": "mon-sun 00:00-24:00", "timezone": "UTC", "in": False}
+    assert reason(given, "2026-11-20T12:00:00+00:00").endswith(", which does not close in the days that are known")
+
+
 @pytest.mark.parametrize(
     ("hours", "inside", "outside"),
     [
