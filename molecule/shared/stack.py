@@ -93,19 +93,16 @@ class Stack:
             self.shell(settled)
 
 
-def wrong(run: Run, faults: Mapping[str, Fault]) -> list[str]:
-    """What the run says otherwise than its faults, one line each: not found, graded otherwise, or an alarm that nothing stands for."""
+def wrong(run: Run, faults: Mapping[str, Fault], also: Iterable[str] = ()) -> list[str]:
+    """What the run says otherwise than its faults, one line each: not found, graded otherwise, or an alarm that nothing (nor ``also``) stands for."""
     lines = []
     for name, fault in faults.items():
         found = run.checks.get(fault.check, {})
         seen = (found.get("status"), found.get("severity"))
         if seen != (fault.status, fault.severity) or not found.get("message"):
             lines.append(f"{name}: {fault.check} is {seen}, not {(fault.status, fault.severity)}: {found.get('message')}")
-    expected = _expected(faults.values())
+    expected = {*also, *(check for fault in faults.values() for check in (fault.check, *fault.also))}
     if ANY not in expected:
         lines += [f"false alarm: {name} is {said}" for name, said in run.bad().items() if name not in expected]
     return lines
 
-
-def _expected(faults: Iterable[Fault]) -> set[str]:
-    return {name for fault in faults for name in (fault.check, *fault.also)}
