@@ -18,9 +18,11 @@ on() { at "$1" "mkdir -p /tmp/faults && touch /tmp/faults/$2"; }
 off() { at "$1" "rm -f /tmp/faults/$2"; }
 node() { docker exec "$NODE" sh -c "$1"; }
 up() { docker compose up --detach --wait "$@" 2>&1; }
-until_so() { for _ in $(seq 150); do if eval "$1" > /dev/null 2>&1; then return; fi; sleep 0.2; done; echo "never: $1"; return 1; }
+until_so() { for _ in $(seq 300); do if eval "$1" > /dev/null 2>&1; then return; fi; sleep 0.2; done; echo "never: $1"; return 1; }
 has_positions() { test "$(at redis 'redis-cli exists trading:positions')" = 1; }
 anew() { up --force-recreate app redis && until_so has_positions; }
+well() { test "$(docker inspect --format '{{.State.Health.Status}}' $STACK-$1-1)" = healthy; }
+settled() { for part in redis app prometheus; do until_so "well $part"; done; }
 """
 CERTIFICATE = "/etc/letsencrypt/live/trading-24x7.example.org/fullchain.pem"
 EXPIRED = ("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout /dev/null -subj /CN=trading-24x7.example.org"
@@ -79,8 +81,8 @@ OF_THE_SERVICE = {
     "a secret in the log": Fault("on app leak; sleep 3", "off app leak", {"application log": P2}, anew=True, playbook="log_review"),
 }  # fmt: skip
 OF_CONTAINERS = {
-    "the service is not well": Fault("on app unhealthy; until_so 'docker inspect --format {{.State.Health.Status}} $STACK-app-1 | grep -x unhealthy'",
-                                     "off app unhealthy; up --no-deps app", {"containers": P1, "api answers": P1}),
+    "the service is not well": Fault("on app unhealthy; until_so '! well app'",
+                                     "off app unhealthy", {"containers": P1, "api answers": P1}),
     "the service is stopped": Fault("docker stop --time 2 $STACK-app-1", "", NO_APP, (*USED, *WATCHED), anew=True),
     "a container is missing": Fault("docker rm --force $STACK-app-1", "",
                                     {**NO_APP, "errors of 5 minutes": U2, "log volume": U2, "slow answers": U2},
@@ -106,7 +108,9 @@ OF_REDIS = {
         "at redis 'redis-cli del more; redis-cli config resetstat'", {"redis": P2}),
     "redis cannot save": Fault(
         "root_at redis 'chmod 555 /data'; at redis 'redis-cli bgsave'; until_so \"at redis 'redis-cli info persistence' | grep bgsave_status:err\"",
-        "root_at redis 'chmod 755 /data'; at redis 'redis-cli save'", {"redis": P1, "redis saves": P2, "errors of redis": P2}, anew=True),
+        "root_at redis 'chmod 755 /data'; at redis 'redis-cli save'",
+        {"redis": P1, "redis saves": P2, "errors of redis": P2, "trading state": P2, "api answers": P1, "trading status": P1},
+        ("last trade", "containers", *WATCHED), anew=True),
     "positions are lost": redis("del trading:positions", "hset trading:positions SPY 2", {"trading state": P1}),
     "trading is halted": redis("set trading:halt yes", "del trading:halt", {"trading state": W3, "trading status": P1}),
 }  # fmt: skip
@@ -121,7 +125,8 @@ OF_THE_HOST = {
                                        {"finnhub is reached": P2, "twelve data is reached": P2, "names of the providers": P2, "grafana": P3, "log store": P3}),
     "grafana has no database": told("grafana", {"grafana": P3}, part="world"),
     "the log store is red": told("log_store", {"log store": P3}, part="world"),
-    "prometheus is stopped": Fault("docker stop --time 2 $STACK-prometheus-1", "up --no-deps prometheus", {"prometheus": P3, "prometheus has fresh data": P3}),
+    "prometheus is stopped": Fault("docker stop --time 2 $STACK-prometheus-1", "docker start $STACK-prometheus-1",
+                                   {"prometheus": P3, "prometheus has fresh data": P3}),
     "prometheus has no answer": Fault("at prometheus 'sed -i s/trading/other/ /data/prometheus.yml && kill -HUP 1'; sleep 5",
                                       "up --no-deps --force-recreate prometheus", {"prometheus has fresh data": P3}),
 }  # fmt: skip

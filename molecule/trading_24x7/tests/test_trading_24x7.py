@@ -29,7 +29,9 @@ SNAPSHOTS = {
 
 @pytest.fixture(scope="module")
 def stack() -> Stack:
-    return Stack("trading_24x7", PRELUDE)
+    found = Stack("trading_24x7", PRELUDE)
+    found.shell("up; settled")
+    return found
 
 
 def bad(run: Run) -> Found:
@@ -46,10 +48,9 @@ def broken(stack: Stack, faults: list[Fault], history: Path) -> Run:
             stack.shell(fault.on)
         return stack.play(history, playbook=faults[0].playbook)
     finally:
-        for fault in reversed(tried):
-            stack.shell(fault.off)
-        if any(fault.anew for fault in tried):
-            stack.shell("anew")
+        left = "\n".join(f"{{ {fault.off}; }} || failed=1" for fault in reversed(tried) if fault.off)  # one that stays on must not keep the others on
+        anew = "anew" if any(fault.anew for fault in tried) else ""
+        stack.shell(f"failed=0\n{left}\n{anew}\nsettled\ntest $failed = 0", 240)
 
 
 def test_the_daily_runbook_was_well_twice(stack: Stack) -> None:
