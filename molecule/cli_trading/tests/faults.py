@@ -4,6 +4,8 @@
 """What goes wrong on cli_trading: how each fault is made with plain tools, and the check, verdict and severity that the shipped inventory gives it."""
 from __future__ import annotations
 
+from typing import Any
+
 from stack import ANY, Fault
 
 PRELUDE = r"""
@@ -33,6 +35,13 @@ until_so 'ask "count(up == 1)" | grep -q "=> 9 "'
 until_so 'ask "max(stream_pending_count) < 1" | grep -q "=> 0 "'
 """
 
+
+def fault(check: str, grade: str, on: str, off: str, *also: str, **more: Any) -> Fault:
+    """One that a single check must find; ``grade`` is its status and severity."""
+    status, severity = grade.split()
+    return Fault(on, off, {check: (status, severity)}, also, **more)
+
+
 METRICS = ("prometheus", "every agent is watched")
 
 
@@ -44,127 +53,127 @@ def agent(name: str) -> tuple[str, ...]:
 BACKUPS = ("backup of the trading database", "backup of Redis", "backup of the configuration", "backup of the secrets", "backup of the logs")
 
 CONTAINERS = {
-    "stopped agent": Fault("container market-analyst", "critical", "P2", "stop market-analyst", "start market-analyst",
-                           agent("market-analyst")),
-    "unhealthy container": Fault(
-        "container portfolio-manager", "critical", "P2",
+    "stopped agent": fault("container market-analyst", "critical P2", "stop market-analyst", "start market-analyst",
+                           *agent("market-analyst")),
+    "unhealthy container": fault(
+        "container portfolio-manager", "critical P2",
         "at portfolio-manager 'touch /tmp/unhealthy'; until_so 'state portfolio-manager {{.State.Health.Status}} | grep -x unhealthy'",
-        "at portfolio-manager 'rm -f /tmp/unhealthy'", ("agent portfolio-manager answers",)),
-    "restart loop": Fault(
-        "container notification-manager", "critical", "P2",
+        "at portfolio-manager 'rm -f /tmp/unhealthy'", "agent portfolio-manager answers"),
+    "restart loop": fault(
+        "container notification-manager", "critical P2",
         "at notification-manager 'touch /logs/crash.notification-manager'; docker kill --signal KILL $STACK-notification-manager-1; "
         "start notification-manager; until_so 'test $(state notification-manager {{.RestartCount}}) -ge 2'",
         "node 'rm -f /opt/cli-trading/logs/crash.*'; docker compose up --detach --no-deps --force-recreate notification-manager; "
         "node 'sed -i /fatal/d /opt/cli-trading/logs/notification-manager.log'",
-        (*agent("notification-manager"), "errors of 5 minutes", "application logs")),
-    "missing container": Fault("container loki", "critical", "P3", "docker rm --force $STACK-loki-1", "docker compose up --detach --no-deps loki", ("loki",)),
-    "container without limits": Fault(
-        "containers have limits", "warning", "P3",
+        *agent("notification-manager"), "errors of 5 minutes", "application logs"),
+    "missing container": fault("container loki", "critical P3", "docker rm --force $STACK-loki-1", "docker compose up --detach --no-deps loki", "loki"),
+    "container without limits": fault(
+        "containers have limits", "warning P3",
         "docker run --detach --name $STACK-extra-1 --label com.docker.compose.project=$STACK --label tradeops.runbook.checkout=$RUNBOOK_CHECKOUT "
         "$STACK-agent:latest sleep infinity", "docker rm --force $STACK-extra-1"),
-    "image drifted": Fault(
-        "containers run what their tags mean", "warning", "P4",
+    "image drifted": fault(
+        "containers run what their tags mean", "warning P4",
         "docker tag $RUNBOOK_EDGE_IMAGE $STACK-agent:latest", "docker tag $RUNBOOK_JAVASCRIPT_IMAGE $STACK-agent:latest",
-        ("containers run the released images",)),
-    "wrong token accepted": Fault("wrong token is refused", "critical", "P1", "at orchestrator 'touch /tmp/open'", "at orchestrator 'rm -f /tmp/open'",
-                                  ("no token is refused",)),
-    "null profit and loss": Fault("profit and loss of today", "unknown", "P1",
+        "containers run the released images"),
+    "wrong token accepted": fault("wrong token is refused", "critical P1", "at orchestrator 'touch /tmp/open'", "at orchestrator 'rm -f /tmp/open'",
+                                  "no token is refused"),
+    "null profit and loss": fault("profit and loss of today", "unknown P1",
                                   "at orchestrator 'touch /tmp/null_pnl'", "at orchestrator 'rm -f /tmp/null_pnl'"),
-    "degraded agent": Fault("agent risk-manager answers", "warning", "P3", "at risk-manager 'touch /tmp/degraded'", "at risk-manager 'rm -f /tmp/degraded'"),
-    "tools disconnected": Fault("hub is connected to its tools", "warning", "P3", "at mcp-hub-controller 'touch /tmp/disconnected'",
+    "degraded agent": fault("agent risk-manager answers", "warning P3", "at risk-manager 'touch /tmp/degraded'", "at risk-manager 'rm -f /tmp/degraded'"),
+    "tools disconnected": fault("hub is connected to its tools", "warning P3", "at mcp-hub-controller 'touch /tmp/disconnected'",
                                 "at mcp-hub-controller 'rm -f /tmp/disconnected'"),
-    "evicting Redis": Fault("redis", "critical", "P1", "redis config set maxmemory 100mb; redis config set maxmemory-policy allkeys-lru",
+    "evicting Redis": fault("redis", "critical P1", "redis config set maxmemory 100mb; redis config set maxmemory-policy allkeys-lru",
                             "redis config set maxmemory 0; redis config set maxmemory-policy noeviction"),
 }  # fmt: skip
 
 DATA = {
-    "failed save of Redis": Fault(
-        "redis", "critical", "P1",
+    "failed save of Redis": fault(
+        "redis", "critical P1",
         "at redis 'chmod 0555 /data'; redis set fault 1; redis bgsave; saved err",
-        "at redis 'chmod 0755 /data'; redis bgsave; saved ok; redis del fault", ("agent orchestrator answers",)),
-    "stale last trade": Fault("last trade", "critical", "P2", "sql \"update trades set created_at = created_at - interval '3 days'\"",
-                              "sql \"update trades set created_at = created_at + interval '3 days'\""),
-    "stuck order": Fault(
-        "orders are not stuck", "critical", "P2",
+        "at redis 'chmod 0755 /data'; redis bgsave; saved ok; redis del fault", "agent orchestrator answers"),
+    "stale last trade": fault("last trade", "critical P2", "sql \"update trades set created_at = created_at - interval '3 days'\"",
+                              "sql \"update trades set created_at = created_at + interval '3 days'\"", "last trade outside of the session"),
+    "stuck order": fault(
+        "orders are not stuck", "critical P2",
         "sql \"insert into trades (symbol, side, quantity, status, created_at) values ('STUCK', 'buy', 1, 'pending', now() - interval '2 hours')\"",
         "sql \"delete from trades where symbol = 'STUCK'\""),
-    "unknown profit": Fault(
-        "profits are known", "critical", "P2",
+    "unknown profit": fault(
+        "profits are known", "critical P2",
         "sql \"insert into trades (symbol, side, quantity, status, created_at) values ('NULL', 'buy', 1, 'filled', now() - interval '9 days')\"",
         "sql \"delete from trades where symbol = 'NULL'\""),
-    "critical event": Fault(
-        "audit has no critical events", "warning", "P3", "sql \"insert into audit_events (ts, type, severity) values (now(), 'fault', 'critical')\"",
+    "critical event": fault(
+        "audit has no critical events", "warning P3", "sql \"insert into audit_events (ts, type, severity) values (now(), 'fault', 'critical')\"",
         "sql \"delete from audit_events where type = 'fault'\""),
-    "profit and loss not written": Fault(
-        "profit and loss is written down", "critical", "P2", "sql \"update pnl_days set date = date - 400\"", "sql \"update pnl_days set date = date + 400\""),
-    "log flood": Fault("log volume", "warning", "P4", "at trade-executor 'touch /tmp/flood'; sleep 4",
+    "profit and loss not written": fault(
+        "profit and loss is written down", "critical P2", "sql \"update pnl_days set date = date - 400\"", "sql \"update pnl_days set date = date + 400\""),
+    "log flood": fault("log volume", "warning P4", "at trade-executor 'touch /tmp/flood'; sleep 4",
                        "at trade-executor 'rm -f /tmp/flood'; empty trade-executor"),
-    "empty answer of Prometheus": Fault("orders of the night", "unknown", "P3", "at orchestrator 'touch /tmp/no_orders'; sleep 3",
+    "empty answer of Prometheus": fault("orders of the night", "unknown P3", "at orchestrator 'touch /tmp/no_orders'; sleep 3",
                                         "at orchestrator 'rm -f /tmp/no_orders'; until_so 'ask trading_orders_total | grep -q =\\>'",
-                                        ("metrics of orchestrator",)),
+                                        "metrics of orchestrator"),
 }  # fmt: skip
 
 OUTSIDE = {
-    "full disk": Fault("disk of the application", "critical", "P2", "node 'head --bytes 500M /dev/zero > /opt/cli-trading/full || true' 2> /dev/null",
+    "full disk": fault("disk of the application", "critical P2", "node 'head --bytes 500M /dev/zero > /opt/cli-trading/full || true' 2> /dev/null",
                        "node 'rm -f /opt/cli-trading/full'"),
-    "expired certificate": Fault(
-        "certificate of the edge", "critical", "P1", "serve ended", "serve good", ("edge asks for a sign-in",)),
-    "expired certificate in the store": Fault("certificates in the ACME store", "critical", "P2", "at traefik 'cd /letsencrypt; cp acme.ended.json acme.json'",
+    "expired certificate": fault(
+        "certificate of the edge", "critical P1", "serve ended", "serve good", "edge asks for a sign-in"),
+    "expired certificate in the store": fault("certificates in the ACME store", "critical P2", "at traefik 'cd /letsencrypt; cp acme.ended.json acme.json'",
                                               "at traefik 'cd /letsencrypt; cp acme.good.json acme.json'"),
-    "firing alert": Fault(
-        "alerts", "critical", "P2", "amtool alert add ServiceDown severity=critical instance=test",
+    "firing alert": fault(
+        "alerts", "critical P2", "amtool alert add ServiceDown severity=critical instance=test",
         "amtool alert add ServiceDown severity=critical instance=test --start=2019-01-01T00:00:00Z --end=2020-01-01T00:00:00Z"),
-    "error burst": Fault("errors of 5 minutes", "critical", "P2", "at risk-manager 'touch /tmp/error_burst'; sleep 4",
-                         "at risk-manager 'rm -f /tmp/error_burst'; empty risk-manager", ("application logs",)),
-    "failed logins": Fault(
-        "failed logins of 5 minutes", "critical", "P2",
+    "error burst": fault("errors of 5 minutes", "critical P2", "at risk-manager 'touch /tmp/error_burst'; sleep 4",
+                         "at risk-manager 'rm -f /tmp/error_burst'; empty risk-manager", "application logs"),
+    "failed logins": fault(
+        "failed logins of 5 minutes", "critical P2",
         "node 'for i in $(seq 30); do echo \"$(date -u +%FT%T+00:00) node sshd[1]: Failed password for root from 192.0.2.9\"; done >> /var/log/auth.log'",
-        "node 'sed -i /Failed/d /var/log/auth.log'", ("logins",)),
-    "readable secret": Fault("secrets are private", "critical", "P2", "node 'chmod 0644 /opt/cli-trading/secrets/admin_token'",
+        "node 'sed -i /Failed/d /var/log/auth.log'", "logins"),
+    "readable secret": fault("secrets are private", "critical P2", "node 'chmod 0644 /opt/cli-trading/secrets/admin_token'",
                              "node 'chmod 0600 /opt/cli-trading/secrets/admin_token'"),
-    "project file gone": Fault("compose project file", "critical", "P2", "node 'mv /opt/cli-trading/docker-compose.yml /root/'",
+    "project file gone": fault("compose project file", "critical P2", "node 'mv /opt/cli-trading/docker-compose.yml /root/'",
                                "node 'mv /root/docker-compose.yml /opt/cli-trading/'"),
-    "halted trading": Fault("trading is on", "critical", "P1", "admin halt", "admin unhalt; redis xtrim notify.events maxlen 0",
-                            ("halt is the same in Redis",)),
-    "secret in a log": Fault(
-        "application logs", "critical", "P2",
+    "halted trading": fault("trading is on", "critical P1", "admin halt", "admin unhalt; redis xtrim notify.events maxlen 0",
+                            "halt is the same in Redis"),
+    "secret in a log": fault(
+        "application logs", "critical P2",
         "node 'echo \"{\\\"level\\\":\\\"info\\\",\\\"msg\\\":\\\"X-Admin-Token: 9f8e7d6c5b4a\\\",\\\"time\\\":\\\"$(date -u +%Y-%m-%dT%H:%M:%S.000Z)\\\"}\" "
-        ">> /opt/cli-trading/logs/orchestrator.log'", "node 'sed -i /9f8e7d6c5b4a/d /opt/cli-trading/logs/orchestrator.log'", daily=True),
-    "dead letters": Fault("dead letters", "critical", "P2", "for i in 1 2 3 4 5 6; do redis xadd notify.events.dlq '*' data $i; done",
+        ">> /opt/cli-trading/logs/orchestrator.log'", "node 'sed -i /9f8e7d6c5b4a/d /opt/cli-trading/logs/orchestrator.log'", playbook="daily"),
+    "dead letters": fault("dead letters", "critical P2", "for i in 1 2 3 4 5 6; do redis xadd notify.events.dlq '*' data $i; done",
                           "redis del notify.events.dlq"),
-    "streams stand still": Fault(
-        "streams are worked off", "warning", "P3",
+    "streams stand still": fault(
+        "streams are worked off", "warning P3",
         "for i in $(seq 60); do echo xadd notify.events '*' data $i; done | docker exec -i $STACK-redis-1 redis-cli > /dev/null; "
         "redis xreadgroup group notify test count 60 streams notify.events '>'",
         "redis xgroup destroy notify.events notify; redis xgroup create notify.events notify '$'; redis xtrim notify.events maxlen 0"),
-    "stuck transaction": Fault(
-        "postgresql", "warning", "P3", "until_so 'test $(( $(date +%s) - $(stat --format %Y /tmp/$STACK.lock) )) -ge 62' || sleep 32",
+    "stuck transaction": fault(
+        "postgresql", "warning P3", "until_so 'test $(( $(date +%s) - $(stat --format %Y /tmp/$STACK.lock) )) -ge 62' || sleep 32",
         "sql \"select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'stuck'\" > /dev/null; rm -f /tmp/$STACK.lock",
         early="touch /tmp/$STACK.lock; hold 'select pg_sleep(600)'; sleep 1; hold 'select 1'"),
 }  # fmt: skip
 
 ALONE = {
-    "PostgreSQL stopped": Fault("container postgres", "critical", "P1", "stop postgres", "start postgres; sleep 3", (ANY,)),
-    "Redis stopped": Fault("container redis", "critical", "P1", "stop redis",
-                           "start redis; sleep 3; node 'sed -i \"/\\\"level\\\":\\\"error\\\"/d\" /opt/cli-trading/logs/*.log'", (ANY,)),
-    "paused agent": Fault("container trade-executor", "critical", "P1", "docker pause $STACK-trade-executor-1", "docker unpause $STACK-trade-executor-1",
-                          agent("trade-executor")),
-    "Prometheus stopped": Fault("container prometheus", "critical", "P2", "stop prometheus", "start prometheus; sleep 5",
-                                ("prometheus", "every agent is watched", "orders of the night", "errors of requests", "latency of requests",
-                                 "orders that failed", "alerts")),
-    "Redis without its log": Fault("redis", "critical", "P2", "redis config set appendonly no", "redis config set appendonly yes; sleep 1"),
-    "Redis nearly full": Fault(
-        "redis", "critical", "P2",
+    "PostgreSQL stopped": fault("container postgres", "critical P1", "stop postgres", "start postgres; sleep 3", ANY),
+    "Redis stopped": fault("container redis", "critical P1", "stop redis",
+                           "start redis; sleep 3; node 'sed -i \"/\\\"level\\\":\\\"error\\\"/d\" /opt/cli-trading/logs/*.log'", ANY),
+    "paused agent": fault("container trade-executor", "critical P1", "docker pause $STACK-trade-executor-1", "docker unpause $STACK-trade-executor-1",
+                          *agent("trade-executor")),
+    "Prometheus stopped": fault("container prometheus", "critical P2", "stop prometheus", "start prometheus; sleep 5",
+                                "prometheus", "every agent is watched", "orders of the night", "errors of requests", "latency of requests",
+                                 "orders that failed", "alerts"),
+    "Redis without its log": fault("redis", "critical P2", "redis config set appendonly no", "redis config set appendonly yes; sleep 1"),
+    "Redis nearly full": fault(
+        "redis", "critical P2",
         "used=$(docker_redis info memory | tr -d '\\r' | sed -n s/^used_memory://p); redis config set maxmemory $((used + used / 50))",
         "redis config set maxmemory 0"),
-    "sign-in proxy stopped": Fault("container oauth2-proxy", "critical", "P2", "stop oauth2-proxy", "start oauth2-proxy",
-                                   ("oauth2 proxy", "edge asks for a sign-in")),
-    "backup gone": Fault("backup of the trading database", "unknown", "P2", "node 'mv /opt/cli-trading/backups/molecule/cli_trading/postgresql /root/'",
+    "sign-in proxy stopped": fault("container oauth2-proxy", "critical P2", "stop oauth2-proxy", "start oauth2-proxy",
+                                   "oauth2 proxy", "edge asks for a sign-in"),
+    "backup gone": fault("backup of the trading database", "unknown P2", "node 'mv /opt/cli-trading/backups/molecule/cli_trading/postgresql /root/'",
                          "node 'mv /root/postgresql /opt/cli-trading/backups/molecule/cli_trading/'"),
-    "failing orders": Fault("orders that failed", "critical", "P2", "at orchestrator 'touch /tmp/failing_orders'; sleep 20",
+    "failing orders": fault("orders that failed", "critical P2", "at orchestrator 'touch /tmp/failing_orders'; sleep 20",
                             "at orchestrator 'rm -f /tmp/failing_orders'; docker restart --time 2 $STACK-orchestrator-1; "
                             "until_so 'ask \"sum(rate(trading_order_failures_total[5m]))\" | grep -q =\\>'"),
 }  # fmt: skip
 
-BATCHES = {"containers and agents": CONTAINERS, "data": DATA, "host, edge and logs": OUTSIDE}
+BATCHES = {"containers and agents": [*CONTAINERS], "data": [*DATA], "host, edge and logs": [*OUTSIDE]}
 EVERY = {**CONTAINERS, **DATA, **OUTSIDE, **ALONE}

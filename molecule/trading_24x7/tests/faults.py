@@ -4,9 +4,9 @@
 """What goes wrong on trading_24x7: how each fault is made with plain tools, and every check that must not be well then, as the shipped inventory grades it."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from stack import Fault, Grade
 
-Found = dict[str, tuple[str, str]]
+Found = dict[str, Grade]
 P1, P2, P3 = (("critical", f"P{number}") for number in range(1, 4))
 W3, W4 = ("warning", "P3"), ("warning", "P4")
 U1, U2, U3 = (("unknown", f"P{number}") for number in range(1, 4))
@@ -22,23 +22,11 @@ until_so() { for _ in $(seq 300); do if eval "$1" > /dev/null 2>&1; then return;
 has_positions() { test "$(at redis 'redis-cli exists trading:positions')" = 1; }
 anew() { up --force-recreate app redis && until_so has_positions; }
 well() { test "$(docker inspect --format '{{.State.Health.Status}}' $STACK-$1-1)" = healthy; }
-settled() { for part in redis app prometheus; do until_so "well $part"; done; }
 """
+SETTLED = 'for part in redis app prometheus; do until_so "well $part"; done'
 CERTIFICATE = "/etc/letsencrypt/live/trading-24x7.example.org/fullchain.pem"
 EXPIRED = ("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout /dev/null -subj /CN=trading-24x7.example.org"
            f" -not_before 20250101000000Z -not_after 20250201000000Z -out {CERTIFICATE} 2>/dev/null")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Fault:
-    """``found`` must be found exactly so, and nothing else must be; but for the checks in ``also``, which see it or not as it happens."""
-
-    on: str
-    off: str
-    found: Found
-    also: tuple[str, ...] = ()
-    anew: bool = False  # what it leaves behind is gone with the containers
-    playbook: str = "health"
 
 
 def told(name: str, found: Found, *also: str, part: str = "app") -> Fault:
@@ -57,7 +45,7 @@ def host(on: str, off: str, found: Found) -> Fault:
 WATCHED = ("prometheus", "prometheus has fresh data")
 USED = ("container memory", "container processors", "workers")
 KEYS: Found = {"wrong key is refused": P1, "no key is refused": P1}
-ASKED = ("portfolio", "strategies", "providers", "orders", "last trade")
+ASKED = ("portfolio", "strategies", "providers", "orders", "last trade", "last trade outside the session")
 NO_APP: Found = {"containers": P1, "api answers": P1, "trading status": P1, **KEYS, **dict.fromkeys(ASKED, P2)}
 
 OF_THE_SERVICE = {
@@ -65,7 +53,7 @@ OF_THE_SERVICE = {
     "the result of the day is null": told("null_pnl", {"portfolio": U1}),
     "the result of the day is a text": told("text_pnl", {"portfolio": U1}),
     "the loss of the day is too large": told("loss", {"portfolio": P1}),
-    "the last trade is days old": told("stale_trade", {"last trade": P2}),
+    "the last trade is days old": told("stale_trade", {"last trade": P2, "last trade outside the session": W3}),
     "trading is not active": told("inactive", {"trading status": P1}),
     "market data is cut off": told("market_data_down", {"trading status": P1}),
     "a strategy failed": told("strategy_failed", {"strategies": P2, "trading status": W3}),
@@ -76,18 +64,18 @@ OF_THE_SERVICE = {
     "a page instead of an answer": told("html", {"api answers": U1, "trading status": U1, **dict.fromkeys(ASKED, U2), "portfolio": U1, **KEYS},
                                         "containers", *WATCHED),
     "errors of the server": told("server_error", {name: grade for name, grade in NO_APP.items() if name != "containers"}, "containers", *WATCHED),
-    "a burst of errors": Fault("on app error_burst; sleep 8", "off app error_burst", {"errors of 5 minutes": P1}, ("log volume",), anew=True),
-    "a flood of lines": Fault("on app flood; sleep 4", "off app flood", {"log volume": W4}, anew=True),
-    "a secret in the log": Fault("on app leak; sleep 3", "off app leak", {"application log": P2}, anew=True, playbook="log_review"),
+    "a burst of errors": Fault("on app error_burst; sleep 8", "off app error_burst", {"errors of 5 minutes": P1}, ("log volume",), after="anew"),
+    "a flood of lines": Fault("on app flood; sleep 4", "off app flood", {"log volume": W4}, after="anew"),
+    "a secret in the log": Fault("on app leak; sleep 3", "off app leak", {"application log": P2}, after="anew", playbook="daily"),
 }  # fmt: skip
 OF_CONTAINERS = {
     "the service is not well": Fault("on app unhealthy; until_so '! well app'",
                                      "off app unhealthy", {"containers": P1, "api answers": P1}),
-    "the service is stopped": Fault("docker stop --time 2 $STACK-app-1", "", NO_APP, (*USED, *WATCHED), anew=True),
+    "the service is stopped": Fault("docker stop --time 2 $STACK-app-1", "", NO_APP, (*USED, *WATCHED), after="anew"),
     "a container is missing": Fault("docker rm --force $STACK-app-1", "",
                                     {**NO_APP, "errors of 5 minutes": U2, "log volume": U2, "slow answers": U2},
-                                    (*USED, *WATCHED, "container limits", "container logs"), anew=True),
-    "the service starts again and again": Fault("on app crash; at app 'kill 1'; sleep 4", "", NO_APP, (*USED, *WATCHED), anew=True),
+                                    (*USED, *WATCHED, "container limits", "container logs"), after="anew"),
+    "the service starts again and again": Fault("on app crash; at app 'kill 1'; sleep 4", "", NO_APP, (*USED, *WATCHED), after="anew"),
     "a container has no limits": Fault("docker run --detach --name $STACK-unbounded --memory 64m --label tradeops.runbook.checkout=$RUNBOOK_CHECKOUT"
                                        " --label com.docker.compose.project=$STACK --label com.docker.compose.service=redis $RUNBOOK_REDIS_IMAGE sleep 600",
                                        "docker rm --force $STACK-unbounded", {"container limits": W3}),
@@ -95,10 +83,10 @@ OF_CONTAINERS = {
 OF_REDIS = {
     "redis is stopped": Fault("docker stop --time 5 $STACK-redis-1", "",
                               {"containers": P1, "api answers": P1, "trading status": P1, "redis": P1, "redis saves": P2, "trading state": P2,
-                               "portfolio": P2}, ("last trade", "container memory", "container processors", *WATCHED), anew=True),
+                               "portfolio": P2}, ("last trade", "last trade outside the session", "container memory", "container processors", *WATCHED), after="anew"),
     "redis hangs": Fault("docker pause $STACK-redis-1", "docker unpause $STACK-redis-1",
                          {"containers": P1, "api answers": P1, "redis": P1, "redis saves": P2, "trading state": P2},
-                         ("last trade", "trading status", "portfolio", "orders", "container memory", "container processors", *WATCHED), anew=True),
+                         ("last trade", "last trade outside the session", "trading status", "portfolio", "orders", "container memory", "container processors", *WATCHED), after="anew"),
     "redis is full": redis("config set maxmemory 1mb", "config set maxmemory 2gb", {"redis": P1}),
     "redis may evict": redis("config set maxmemory-policy allkeys-lru", "config set maxmemory-policy noeviction", {"redis": P1}),
     "redis has evicted": Fault(
@@ -110,7 +98,7 @@ OF_REDIS = {
         "root_at redis 'chmod 555 /data'; at redis 'redis-cli bgsave'; until_so \"at redis 'redis-cli info persistence' | grep bgsave_status:err\"",
         "root_at redis 'chmod 755 /data'; at redis 'redis-cli save'",
         {"redis": P1, "redis saves": P2, "errors of redis": P2, "trading state": P2, "api answers": P1, "trading status": P1},
-        ("last trade", "containers", *WATCHED), anew=True),
+        ("last trade", "containers", *WATCHED), after="anew"),
     "positions are lost": redis("del trading:positions", "hset trading:positions SPY 2", {"trading state": P1}),
     "trading is halted": redis("set trading:halt yes", "del trading:halt", {"trading state": W3, "trading status": P1}),
 }  # fmt: skip
