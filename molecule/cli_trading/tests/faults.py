@@ -21,6 +21,7 @@ stop() { docker stop --time 3 "$STACK-$1-1"; }
 until_so() { for _ in $(seq 150); do if eval "$1" > /dev/null 2>&1; then return; fi; sleep 0.2; done; echo "never: $1"; return 1; }
 amtool() { docker exec "$STACK-alertmanager-1" amtool --alertmanager.url=http://127.0.0.1:9093 "$@"; }
 serve() { at traefik "cd /letsencrypt; cp $1.pem served.pem; cp $1.key served.key; nginx -c /app/nginx.conf -s reload"; }
+forget() { node "for log in /opt/cli-trading/logs/$1.log; do sed '/$2/d' \$log > /root/kept; cat /root/kept > \$log; done"; } # the writer has it open
 empty() { sleep 1; node "truncate --size 0 /opt/cli-trading/logs/$1.log"; }
 saved() { until_so "docker_redis info persistence | grep rdb_last_bgsave_status:$1"; }
 state() { docker inspect --format "$2" "$STACK-$1-1"; }
@@ -64,7 +65,7 @@ CONTAINERS = {
         "at notification-manager 'touch /logs/crash.notification-manager'; docker kill --signal KILL $STACK-notification-manager-1; "
         "start notification-manager; until_so 'test $(state notification-manager {{.RestartCount}}) -ge 2'",
         "node 'rm -f /opt/cli-trading/logs/crash.*'; docker compose up --detach --no-deps --force-recreate notification-manager; "
-        "node 'sed -i /fatal/d /opt/cli-trading/logs/notification-manager.log'",
+        "forget notification-manager fatal",
         *agent("notification-manager"), "errors of 5 minutes", "application logs"),
     "missing container": fault("container loki", "critical P3", "docker rm --force $STACK-loki-1", "docker compose up --detach --no-deps loki", "loki"),
     "container without limits": fault(
@@ -138,7 +139,7 @@ OUTSIDE = {
     "secret in a log": fault(
         "application logs", "critical P2",
         "node 'echo \"{\\\"level\\\":\\\"info\\\",\\\"msg\\\":\\\"X-Admin-Token: 9f8e7d6c5b4a\\\",\\\"time\\\":\\\"$(date -u +%Y-%m-%dT%H:%M:%S.000Z)\\\"}\" "
-        ">> /opt/cli-trading/logs/orchestrator.log'", "node 'sed -i /9f8e7d6c5b4a/d /opt/cli-trading/logs/orchestrator.log'", playbook="daily"),
+        ">> /opt/cli-trading/logs/orchestrator.log'", "forget orchestrator 9f8e7d6c5b4a", playbook="daily"),
     "dead letters": fault("dead letters", "critical P2", "for i in 1 2 3 4 5 6; do redis xadd notify.events.dlq '*' data $i; done",
                           "redis del notify.events.dlq"),
     "streams stand still": fault(
@@ -155,7 +156,7 @@ OUTSIDE = {
 ALONE = {
     "PostgreSQL stopped": fault("container postgres", "critical P1", "stop postgres", "start postgres; sleep 3", ANY),
     "Redis stopped": fault("container redis", "critical P1", "stop redis",
-                           "start redis; sleep 3; node 'sed -i \"/\\\"level\\\":\\\"error\\\"/d\" /opt/cli-trading/logs/*.log'", ANY),
+                           "start redis; sleep 3; forget '*' '\"level\":\"error\"'", ANY),
     "paused agent": fault("container trade-executor", "critical P1", "docker pause $STACK-trade-executor-1", "docker unpause $STACK-trade-executor-1",
                           *agent("trade-executor")),
     "Prometheus stopped": fault("container prometheus", "critical P2", "stop prometheus", "start prometheus; sleep 5",

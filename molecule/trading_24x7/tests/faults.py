@@ -83,10 +83,12 @@ OF_CONTAINERS = {
 OF_REDIS = {
     "redis is stopped": Fault("docker stop --time 5 $STACK-redis-1", "",
                               {"containers": P1, "api answers": P1, "trading status": P1, "redis": P1, "redis saves": P2, "trading state": P2,
-                               "portfolio": P2}, ("last trade", "last trade outside the session", "container memory", "container processors", *WATCHED), after="anew"),
+                               "portfolio": P2},
+                              ("last trade", "last trade outside the session", "container memory", "container processors", *WATCHED), after="anew"),
     "redis hangs": Fault("docker pause $STACK-redis-1", "docker unpause $STACK-redis-1",
                          {"containers": P1, "api answers": P1, "redis": P1, "redis saves": P2, "trading state": P2},
-                         ("last trade", "last trade outside the session", "trading status", "portfolio", "orders", "container memory", "container processors", *WATCHED), after="anew"),
+                         ("last trade", "last trade outside the session", "trading status", "portfolio", "orders", "container memory", "container processors",
+                          *WATCHED), after="anew"),
     "redis is full": redis("config set maxmemory 1mb", "config set maxmemory 2gb", {"redis": P1}),
     "redis may evict": redis("config set maxmemory-policy allkeys-lru", "config set maxmemory-policy noeviction", {"redis": P1}),
     "redis has evicted": Fault(
