@@ -268,11 +268,11 @@ CHECKS: _Options = {
         "severity": {"type": "str", "choices": ["P1", "P2", "P3", "P4"], "default": "P2"},
         "for": {"type": "str"},
         "mute": {"type": "dict", "options": EXPIRING},
-        "when_session": SESSION,
         "poll": {
             "type": "dict",
             "options": {"interval_seconds": {"type": "float", "default": 2.0}, "within_seconds": {"type": "float", "required": True}},
         },
+        "when_session": SESSION,
         "baselines": {"type": "dict", "default": {}},
         "notes": {"type": "list", "elements": "str", "default": []},
         **{name: kind.argument() for name, kind in KINDS.items()},
