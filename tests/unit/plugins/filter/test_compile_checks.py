@@ -112,6 +112,8 @@ def test_any_inventory_is_compiled_or_refused(checks: list[Any]) -> None:
 def test_the_inventories_we_ship(path: Path) -> None:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     lists = [value for name, value in content.items() if name.startswith("health_checks")]
+    for check in (check for checks in lists for check in checks if isinstance(check.get("when_session"), str)):
+        check["when_session"] = SESSION  # a template, which only a run resolves
     assert len(compile_checks(lists, None, NOW)) > 0 or not lists
 
 
