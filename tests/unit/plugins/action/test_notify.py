@@ -58,7 +58,8 @@ def test_what_cannot_be_told_is_said_and_fails_nothing(where: Places, more: dict
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(VerifyFailed("the history is damaged", "look"), "verify_failed"), (OSError(28, "No space left"), "outbox_failed"), (KeyError("x"), "defect")]
+    ("error", "code"),
+    [(VerifyFailed("the history is damaged", "look"), "verify_failed"), (OSError(28, "No space left"), "outbox_failed"), (KeyError("x"), "defect")],
 )
 def test_trouble_of_the_controller_fails_nothing(where: Places, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str) -> None:
     def broken(_where: Places) -> Any:

@@ -153,7 +153,7 @@ def test_a_verdict_without_severity_has_the_default() -> None:
 VERDICTS = st.sampled_from(["", OK, WARN, CRIT, WORST, UNKNOWN, "warning P4"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(VERDICTS, max_size=40), st.sampled_from([30.0, 60.0, 300.0, 3600.0]))
 def test_whatever_happens_people_know_how_it_stands(runs: list[str], every: float) -> None:
     """No change of anything without cause, never resolved before opened, and never worse than what was told."""
