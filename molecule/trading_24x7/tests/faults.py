@@ -63,7 +63,7 @@ OF_THE_SERVICE = {
     "answers are slow": told("slow", {"api answers": W3}, "slow answers", "containers", *WATCHED),
     "a page instead of an answer": told("html", {"api answers": U1, "trading status": U1, **dict.fromkeys(ASKED, U2), "portfolio": U1, **KEYS},
                                         "containers", *WATCHED),
-    "errors of the server": told("server_error", {name: grade for name, grade in NO_APP.items() if name != "containers"}, "containers", *WATCHED),
+    "errors of the server": Fault("on app server_error; until_so '! well app'", "off app server_error", {**NO_APP, "portfolio": P1}, WATCHED),
     "a burst of errors": Fault("on app error_burst; sleep 8", "off app error_burst", {"errors of 5 minutes": P1}, ("log volume",), after="anew"),
     "a flood of lines": Fault("on app flood; sleep 4", "off app flood", {"log volume": W4}, after="anew"),
     "a secret in the log": Fault("on app leak; sleep 3", "off app leak", {"application log": P2}, after="anew", playbook="daily"),
@@ -83,7 +83,7 @@ OF_CONTAINERS = {
 OF_REDIS = {
     "redis is stopped": Fault("docker stop --time 5 $STACK-redis-1", "",
                               {"containers": P1, "api answers": P1, "trading status": P1, "redis": P1, "redis saves": P2, "trading state": P2,
-                               "portfolio": P2},
+                               "portfolio": P1},
                               ("last trade", "last trade outside the session", "container memory", "container processors", *WATCHED), after="anew"),
     "redis hangs": Fault("docker pause $STACK-redis-1", "docker unpause $STACK-redis-1",
                          {"containers": P1, "api answers": P1, "redis": P1, "redis saves": P2, "trading state": P2},
