@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleError, AnsibleFilterError
+from ansible.errors import AnsibleFilterError
 
 _VARIABLES = ("channels", "routes", "max_messages", "heartbeat")
 UNASSIGNED = "unassigned"
@@ -36,11 +36,21 @@ def _policy(variables: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in ("runbook_system", "runbook_environment", *(f"notify_{name}" for name in _VARIABLES)):
         try:
-            values[name] = variables.get(name)
-        except (AnsibleError, KeyError) as error:
+            values[name] = _whole(variables.get(name))
+        except Exception as error:  # whatever a template may do
             problem = f"{name} cannot be read: {str(error).splitlines()[0][:200]}"
     return {"system": str(values.get("runbook_system") or UNASSIGNED), "environment": str(values.get("runbook_environment") or ""),
             **{name: values.get(f"notify_{name}") or {} for name in _VARIABLES}, "problem": problem}  # fmt: skip
+
+
+def _whole(value: Any) -> Any:
+    """All of it: what is inside is rendered when it is looked at, and text that cannot be has no text."""
+    if isinstance(value, Mapping):
+        return {str(key): _whole(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_whole(item) for item in value]
+    str(value)
+    return value
 
 
 class FilterModule:

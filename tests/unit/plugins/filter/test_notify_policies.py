@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleError, AnsibleFilterError
+from jinja2 import UndefinedError
 
 from ansible_collections.tradeops.runbook.plugins.filter.notify_policies import notify_policies
 
@@ -48,6 +49,19 @@ def test_what_cannot_be_rendered_is_a_problem_of_that_host_alone() -> None:
     broken = Lazy({**SHOP, "runbook_system": "bank", "notify_channels": AnsibleError("'vault_key' is undefined\nand more")})
     good, bad = notify_policies({"a": Lazy(SHOP), "b": broken}, ["a", "b"])
     assert good["problem"] == "" and bad["problem"] == "notify_channels cannot be read: 'vault_key' is undefined" and bad["channels"] == {}
+
+
+class Missing:
+    """What a template that cannot be rendered is, inside of a value: it fails when its text is asked for, with an error of Jinja's own."""
+
+    def __str__(self) -> str:
+        raise UndefinedError("'vault_key' is undefined")
+
+
+def test_a_secret_that_is_missing_deep_inside_is_a_problem_of_that_host_alone() -> None:
+    broken = Lazy({**SHOP, "runbook_system": "bank", "notify_channels": {"chat": {"webhook": {"headers": ["x", Missing()]}}}})
+    good, bad = notify_policies({"a": Lazy(SHOP), "b": broken}, ["a", "b"])
+    assert good["channels"] == CHAT and bad["problem"] == "notify_channels cannot be read: 'vault_key' is undefined" and bad["channels"] == {}
 
 
 def test_other_input_is_refused() -> None:
