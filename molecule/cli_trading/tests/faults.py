@@ -14,6 +14,7 @@ node() { docker exec "$NODE" bash -c "$1"; }
 docker_redis() { docker exec "$STACK-redis-1" redis-cli "$@"; }
 redis() { docker exec "$STACK-redis-1" redis-cli "$@" > /dev/null; }
 sql() { docker exec "$STACK-postgres-1" psql -U trader -d trading -qXc "$1"; }
+age() { sql "update trades set created_at = created_at $1 interval '3 days'"; sql "vacuum trades"; }
 told() { docker exec "$STACK-postgres-1" psql -U trader -d trading -XAtc "$1"; }
 hold() { docker exec --detach --env PGAPPNAME=stuck "$STACK-postgres-1" psql -U trader -d trading -c "begin; lock table migrations; $1"; }
 start() { docker start "$STACK-$1-1"; }
@@ -31,6 +32,7 @@ admin() { at orchestrator "node -e \"fetch('http://127.0.0.1:7001/admin/orchestr
 """
 
 SETTLED = r"""
+sql 'vacuum trades'
 until_so 'test "$(docker ps --filter "name=^$STACK-" --filter health=healthy --quiet | wc -l)" = 8'
 until_so 'ask "count(up == 1)" | grep -q "=> 9 "'
 until_so 'ask "max(stream_pending_count) < 1" | grep -q "=> 0 "'
@@ -92,8 +94,7 @@ DATA = {
         "redis", "critical P1",
         "at redis 'chmod 0555 /data'; redis set fault 1; redis bgsave; saved err",
         "at redis 'chmod 0755 /data'; redis bgsave; saved ok; redis del fault", "agent orchestrator answers"),
-    "stale last trade": fault("last trade", "critical P2", "sql \"update trades set created_at = created_at - interval '3 days'\"",
-                              "sql \"update trades set created_at = created_at + interval '3 days'\"", "last trade outside of the session"),
+    "stale last trade": fault("last trade", "critical P2", "age -", "age +", "last trade outside of the session"),
     "stuck order": fault(
         "orders are not stuck", "critical P2",
         "sql \"insert into trades (symbol, side, quantity, status, created_at) values ('STUCK', 'buy', 1, 'pending', now() - interval '2 hours')\"",
