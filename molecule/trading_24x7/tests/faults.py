@@ -99,7 +99,7 @@ OF_REDIS = {
     "redis cannot save": Fault(
         "root_at redis 'chmod 555 /data'; at redis 'redis-cli bgsave'; until_so \"at redis 'redis-cli info persistence' | grep bgsave_status:err\"",
         "root_at redis 'chmod 755 /data'; at redis 'redis-cli save'",
-        {"redis": P1, "redis saves": P2, "errors of redis": P2, "trading state": P2, "api answers": P1, "trading status": P1},
+        {"redis": P1, "redis saves": P2, "errors of redis": P2, "api answers": P1, "trading status": P1},
         ("last trade", "containers", *WATCHED), after="anew"),
     "positions are lost": redis("del trading:positions", "hset trading:positions SPY 2", {"trading state": P1}),
     "trading is halted": redis("set trading:halt yes", "del trading:halt", {"trading state": W3, "trading status": P1}),
