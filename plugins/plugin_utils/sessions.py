@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, MissingLibrary, did_you_mean
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, MissingLibrary, VerifyFailed, did_you_mean
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.sessions import Open, Session, join, open_hours, parse_session, why_not
 
 _BEFORE, _AFTER = timedelta(days=3), timedelta(days=21)
@@ -23,22 +23,28 @@ _BEFORE, _AFTER = timedelta(days=3), timedelta(days=21)
 def decide(given: Any, now: float) -> tuple[str, str]:
     """Why a check with this ``when_session`` is not judged at ``now`` (empty when it is), and a note about it, if any.
 
-    Raises InvalidInput for what makes no sense, MissingLibrary without exchange_calendars.
+    Raises InvalidInput for what makes no sense. A library that is missing or fails does not: it must not take every check of the host away.
     """
     session = parse_session(given)
     if not session.calendar:
         return why_not(session, open_hours(session, now), now), ""
-    with warnings.catch_warnings():  # what the library uses of pandas is nothing its users can mend
-        warnings.simplefilter("ignore", DeprecationWarning)
-        hours, until = calendar_hours(session, now)
-    if now >= until:  # a false alarm is better than silence
+    try:
+        with warnings.catch_warnings():  # what the library uses of pandas is nothing its users can mend
+            warnings.simplefilter("ignore", DeprecationWarning)
+            hours, until = calendar_hours(session, now)
+    except (MissingLibrary, VerifyFailed) as error:  # a false alarm is better than silence
+        return "", f"judged whatever the session is: {error.message}; {error.hint}"
+    if now >= until:  # here, too
         last = datetime.fromtimestamp(until, timezone.utc).date()
         return "", f"judged whatever the session is: the calendar {session.calendar} ends on {last}; upgrade exchange_calendars"
     return why_not(session, hours, now), ""
 
 
 def calendar_hours(session: Session, now: float) -> tuple[list[Open], float]:
-    """When the exchange is open around ``now``, without its breaks; and up to when its calendar knows."""
+    """When the exchange is open around ``now``, without its breaks; and up to when its calendar knows.
+
+    Raises InvalidInput for a name that is no calendar, MissingLibrary, and VerifyFailed for a calendar that cannot be read.
+    """
     calendar = _calendar(session.calendar)
     moment = datetime.fromtimestamp(now, timezone.utc).replace(tzinfo=None)
     rows = calendar.schedule[(moment - _BEFORE).strftime("%Y-%m-%d") : (moment + _AFTER).strftime("%Y-%m-%d")]
@@ -64,7 +70,7 @@ def _calendar(name: str) -> Any:
         return exchange_calendars.get_calendar(name)
     except Exception as error:  # some calendars of some releases cannot be read with the newest pandas
         message = f"when_session: the calendar {name} cannot be read: {type(error).__name__}: {str(error)[:200]}"
-        raise InvalidInput(message, "upgrade exchange_calendars, or name hours and timezone instead") from error
+        raise VerifyFailed(message, "upgrade exchange_calendars, or name hours and timezone instead") from error
 
 
 def in_session(check: Mapping[str, Any], now: float) -> dict[str, Any]:
@@ -74,4 +80,5 @@ def in_session(check: Mapping[str, Any], now: float) -> dict[str, Any]:
         return {key: value for key, value in check.items() if key != "when_session"}
     skip, note = decide(given, now)
     notes = [*(check.get("notes") or []), note] if note else check.get("notes")
-    return {**check, "when_session": {**given, "skip": skip}, **({"notes": notes} if notes else {})}
+    said = {key: value for key, value in given.items() if value is not None and value != ""}  # the module counts what is there, also when it is empty
+    return {**check, "when_session": {**said, "skip": skip}, **({"notes": notes} if notes else {})}

@@ -16,7 +16,6 @@ from .limits import SEVERITIES
 from .symptoms import describe, fits
 from .verdict import STATUSES, summarize
 
-_WELL = ("ok", "skipped")
 _FOUND = ("warning", "unknown", "critical")
 _ERRORS = ("ERROR", "CRITICAL", "FATAL")
 _MESSAGES = 5
@@ -156,14 +155,16 @@ def _proposed(proposal: Mapping[str, Any]) -> Any:
 def conclude(before: Mapping[str, Any], after: Mapping[str, Any], act: Mapping[str, Any], failed: str = "") -> dict[str, Any]:
     """Whether it helped to carry out the proposal ``act``; ``failed`` says why it could not be.
 
-    ``after`` is the second look at the checks. Logs are looked at once, for what stands in them stays: ``helped`` is null when a log was the finding.
+    ``after`` is the second look at the checks. Logs are looked at once, for what stands in them stays: ``helped`` is null when a log was the finding,
+    and when nothing judged the finding again, as when its trading session closed meanwhile.
     """
     now = {check["name"]: check for check in after["checks"]}
     finding = act["finding"]
     then = next(check["status"] for check in before["checks"] if check["name"] == finding)
     left = [name for name, check in now.items() if check["status"] in ("critical", "unknown") and name != finding]
     helped = _helped(then, now[finding]["status"]) if finding in now and not failed else False if failed else None
-    told = {None: "is a log, which tells later", True: "was {then} and is {now}", False: "was {then} and still is {now}"}[helped]
+    unseen = "is a log, which tells later" if finding not in now else "was {then} and is not judged now"
+    told = {None: unseen, True: "was {then} and is {now}", False: "was {then} and still is {now}"}[helped]
     said = f"{finding} {told.format(then=then, now=now.get(finding, {}).get('status'))}"
     others = f". Not well: {', '.join(left)}" if left else ""
     checks = [now.get(check["name"], check) for check in before["checks"]]
@@ -172,6 +173,8 @@ def conclude(before: Mapping[str, Any], after: Mapping[str, Any], act: Mapping[s
     return {**before, **summarize(checks), "checks": checks, "attention": attention(checks), "measured_at": after["measured_at"], "acted": acted}
 
 
-def _helped(then: str, now: str) -> bool:
+def _helped(then: str, now: str) -> bool | None:
     """A restart may leave a warning of its own, such as one for restarts."""
-    return now in (*_WELL, "warning") and STATUSES.index(now) < STATUSES.index(then)
+    if now == "skipped":
+        return None
+    return now in ("ok", "warning") and STATUSES.index(now) < STATUSES.index(then)

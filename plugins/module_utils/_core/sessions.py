@@ -52,8 +52,8 @@ def parse_session(given: Any) -> Session:
     """``when_session`` from an inventory. Raises InvalidInput."""
     if not isinstance(given, Mapping):
         raise InvalidInput(f'when_session: "{given}" is no session', _WRITTEN)
-    said = {key: value for key, value in given.items() if value is not None}
-    for key in said:
+    said = {key: value for key, value in given.items() if value is not None and value != ""}  # a template that has nothing to say gives ""
+    for key in given:
         if key not in KEYS:
             raise InvalidInput(f'when_session: unknown key "{key}"{did_you_mean(key, KEYS)}', _WRITTEN)
     if ("calendar" in said) == ("hours" in said):

@@ -155,11 +155,11 @@ def test_nothing_is_bad() -> None:
 @pytest.mark.parametrize(
     ("then", "now", "helped"),
     [
-        ("critical", "ok", True), ("critical", "skipped", True), ("critical", "warning", True), ("critical", "unknown", False), ("critical", "critical", False),
+        ("critical", "ok", True), ("critical", "skipped", None), ("critical", "warning", True), ("critical", "unknown", False), ("critical", "critical", False),
         ("unknown", "ok", True), ("unknown", "warning", True), ("unknown", "critical", False), ("warning", "ok", True), ("warning", "warning", False),
     ],
 )  # fmt: skip
-def test_whether_it_helped(then: str, now: str, helped: bool) -> None:
+def test_whether_it_helped(then: str, now: str, helped: bool | None) -> None:
     wanted = case({"when": "a", "is": ["critical", "unknown", "warning"], "propose": "p", "act": AGENT})
     before = diagnose(measured(check("a", then), check("b"), check("c", "ok")), {}, {}, wanted)
     kept = copy.deepcopy(before)
@@ -167,7 +167,8 @@ def test_whether_it_helped(then: str, now: str, helped: bool) -> None:
     assert before == kept
     acted = after["acted"]
     assert (acted["helped"], acted["done"], acted["left"], acted["finding"]) == (helped, True, ["b"], "a")
-    assert acted["said"] == f"Done: restart the container signal-agent. a was {then} and {'is' if helped else 'still is'} {now}. Not well: b"
+    how = "is not judged now" if helped is None else f"{'is' if helped else 'still is'} {now}"
+    assert acted["said"] == f"Done: restart the container signal-agent. a was {then} and {how}. Not well: b"
     assert [(one["name"], one["status"]) for one in after["checks"]] == [("a", now), ("b", "critical"), ("c", "ok")]
     assert after["measured_at"] == "later" and after["summary"].startswith("3 checks")
 
