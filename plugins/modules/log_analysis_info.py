@@ -34,14 +34,16 @@ options:
     type: bool
     default: false
   window:
-    description: A window for all logs instead of their own, such as C(7 d). Has no effect on what is read from a bookmark on.
+    description:
+      - A window for all logs instead of their own, such as C(7 d). Has no effect on what is read from a bookmark on.
+      - With it each log may take all that is left of O(deadline_seconds), whatever its C(timeout_seconds) says.
     type: str
   processes:
     description: How many processes may read large files at the same time.
     type: int
     default: 1
   deadline_seconds:
-    description: Seconds the whole call may take; a log that has not been read by then is C(unknown).
+    description: Seconds the whole call may take; a log that has not been read by then, or in its own time, is C(unknown).
     type: float
     default: 300.0
 attributes:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .backup_copies import check_of_copy, compile_copies
+from .catalog import LEVELS
 from .checks import merge_by_name, merge_mappings
 from .errors import InvalidInput, did_you_mean
 from .keep_rules import Policy
@@ -24,7 +25,7 @@ KEYS: dict[str, Any] = {
     "name": None, "source": None, "class": "", "rpo": None, "rto": None, "keep": None, "fresh": None, "min_objects": 1, "max_shrink_percent": 50.0,
     "max_growth_percent": 400.0, "set": "", "versions": {}, "revision": "", "images": None, "invariants": (), "scratch": None, "repository": None,
     "encryption": None, "timeout": "4 h", "enabled": True,
-    "copies": (),
+    "copies": (), "verify": "restored",
 }  # fmt: skip
 """What an entry may say, with its defaults. Durations are texts with a unit."""
 
@@ -82,6 +83,8 @@ def _check_values(whole: Mapping[str, Any]) -> None:
     if isinstance(whole["invariants"], (str, Mapping)) or not isinstance(whole["invariants"], Sequence):
         raise InvalidInput("invariants must be a list of {name, query, limits}")
     invariants_of(whole["invariants"])
+    if whole["verify"] not in LEVELS:
+        raise InvalidInput(f'verify: "{whole["verify"]}" is no level of proof{did_you_mean(str(whole["verify"]), LEVELS)}', f"levels are {', '.join(LEVELS)}")
     if not isinstance(whole["versions"], Mapping):
         raise InvalidInput("versions must be a mapping of names to versions")
     if not isinstance(whole["set"], str) or not _SET.fullmatch(whole["set"]):

@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .._core.errors import InvalidInput
-from .._core.probe import Deadline, Probe
+from .._core.errors import InvalidInput, TimedOut
+from .._core.probe import Deadline, DeadlinePassed, Probe
 from .._core.times import rfc3339
 from .._core.verdict import judge_error, judge_measures, summarize
 from .health import Runner, Task, prepare
@@ -34,7 +34,8 @@ _AT_MOST = {"top": 100, "samples": 20, "context": 20}
 def review_logs(params: Mapping[str, Any]) -> dict[str, Any]:
     """The result of ``log_analysis_info`` for validated parameters. Raises InvalidInput before anything is read."""
     started, now = time.monotonic(), time.time()
-    window = {"window": params["window"]} if params.get("window") else {}
+    # the time-out of a log is meant for its own window: a month of it takes what is left of all the time there is
+    window = {"window": params["window"], "timeout_seconds": params["deadline_seconds"]} if params.get("window") else {}
     logs = [{**spec, "log": {**spec["log"], **window}} for spec in params["logs"]]
     tasks = prepare({**params, "checks": logs, "connections": {}, "max_parallel": 1})
     for task in tasks:
@@ -71,6 +72,8 @@ def _review(task: Task, probe: Probe, params: Mapping[str, Any]) -> tuple[dict[s
     try:
         measures, report, bookmark = log.analyse(task.options, probe, resume)
         return judge_measures(measures, task.units, task.rules, task.spec.get("baselines") or {}), (report, bookmark)
+    except TimedOut as error:  # a review that was too slow says nothing about the log
+        return judge_error(DeadlinePassed(error.message, error.hint), task.spec.get("severity")), None
     except Exception as error:  # one log that cannot be read must not cost the review of the others
         return judge_error(error, task.spec.get("severity")), None
 

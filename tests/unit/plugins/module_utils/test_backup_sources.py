@@ -40,9 +40,17 @@ def test_every_key_has_its_default() -> None:
             "fresh": None, "timeout": "4 h", "rpo_seconds": None, "rto_seconds": None, "fresh_seconds": None, "timeout_seconds": 14400.0, "min_objects": 1,
             "max_shrink_percent": 50.0, "max_growth_percent": 400.0, "set": "", "versions": {}, "revision": "", "images": None,
             "invariants": (), "scratch": None, "encryption": {}, "enabled": True,
-            "copies": [], "places": {}, "pairs": [],
+            "copies": [], "places": {}, "pairs": [], "verify": "restored",
         }
     }  # fmt: skip
+
+
+def test_how_far_this_host_proves_a_source() -> None:
+    keyless, runner = [{**ORDERS, "verify": "digest"}], [{"name": "orders", "verify": "restored"}]
+    assert compiled(keyless)["orders"]["verify"] == "digest"
+    assert compiled(keyless, runner)["orders"]["verify"] == "restored"
+    assert 'verify: "digests" is no level of proof; did you mean "digest"?' in mistake([{**ORDERS, "verify": "digests"}])
+    assert 'verify: "None" is no level of proof' in mistake([{**ORDERS, "verify": None}])
 
 
 def test_what_is_given_stays() -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, MissingLibrary
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import rfc3339
@@ -167,3 +169,34 @@ def test_every_entry_is_told_by_itself() -> None:
         ("daily", "on_time", 5.0),
         ("backup", "on_time", 2.0),
     ]
+
+
+ROOT = Path(__file__).resolve().parents[4]
+SCHEDULES = sorted((ROOT / "inventories").glob("*/group_vars/*/schedule.yml"))
+
+
+def shipped(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))["runbook_schedule"]
+    return found
+
+
+@pytest.mark.parametrize("path", SCHEDULES, ids=lambda path: path.parent.name)
+def test_what_is_shipped_is_due_and_there_is_a_playbook_for_it(path: Path) -> None:
+    for entry in shipped(path):
+        parsed = parse_entry(entry)
+        assert (ROOT / f"playbooks/{parsed.playbook}.yml").is_file()
+        assert len(due_instants(parsed.rrule, "America/New_York", at("2026-11-20T12:00"))) >= 2, entry
+
+
+@pytest.mark.parametrize("path", SCHEDULES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    ("begun", "seconds", "status"),
+    [("12:10:01", 20, "on_time"), ("12:10:01", 150, "overran"), ("12:00:01", 20, "missed")],
+)
+def test_the_loop_that_tells_people_is_judged(path: Path, begun: str, seconds: int, status: str) -> None:
+    loops = [entry for entry in shipped(path) if entry["playbook"] == "watch"]
+    assert len(loops) == 1, "nobody is told between two dailies"
+    run = {"playbook": "watch", "run_id": "r", "state": "finished", "started_at": f"2026-11-20T{begun}Z", "duration_seconds": seconds, "check_mode": False}
+    minutes = 1 if "INTERVAL=1" in loops[0]["rrule"] else 5
+    (found,) = review(loops, [run], Clock(at("2026-11-20T12:10") + minutes * 60 - 5))
+    assert (found["status"], found["due_at"]) == (status, "2026-11-20T12:10:00Z" if status != "missed" else found["due_at"])
