@@ -90,9 +90,10 @@ class Delivery:
         return self.outbox.waiting()
 
     def _queues(self) -> dict[tuple[Place, str], list[Waiting]]:
-        """What is due, for each channel of these policies; what is too old goes."""
+        """What is due, for each channel of these policies; what is too old goes. Nothing goes before what is older of the same incident."""
         found: dict[tuple[Place, str], list[Waiting]] = {}
-        for waiting in self.outbox.waiting():
+        stuck: set[tuple[tuple[Place, str], str]] = set()
+        for waiting in sorted(self.outbox.waiting(), key=lambda waiting: waiting.message.created_at):
             message = waiting.message
             if self._start - message.created_at > self.terms.expire_seconds:
                 self.outbox.expire(waiting)
@@ -100,10 +101,24 @@ class Delivery:
                 continue
             key = ((message.system, message.environment), message.channel)
             policy = self.policies.get(key[0])
-            due = message.id not in self._settled and (self.terms.retry or waiting.next_at <= self._start)
-            if policy and message.channel in policy.channels and due:
+            if message.id in self._settled:
+                stuck.add((key, message.dedup_key))
+            elif policy and message.channel in policy.channels and (key, message.dedup_key) not in stuck:
                 found.setdefault(key, []).append(waiting)
-        return {key: sorted(queue, key=_urgency) for key, queue in found.items()}
+        due = {key: self._due(queue) for key, queue in found.items()}
+        return {key: queue for key, queue in due.items() if queue}
+
+    def _due(self, queue: Sequence[Waiting]) -> list[Waiting]:
+        """What is to be tried now, in order. What is new takes along what is older of the same incident, or it would arrive before it."""
+        keys: set[str] = set()
+        found = []
+        for waiting in reversed(queue):
+            if self.terms.retry or waiting.next_at <= self._start:
+                keys.add(waiting.message.dedup_key)
+            if waiting.message.dedup_key in keys:
+                found.append(waiting)
+        urgent = _urgent(found)
+        return sorted(found, key=lambda waiting: (waiting.message.dedup_key not in urgent, waiting.message.created_at))
 
     def _late(self) -> bool:
         return self.terms.clock() - self._start >= self.terms.budget_seconds
@@ -113,24 +128,27 @@ class Delivery:
         policy, rejected = self.policies[key[0]], 0
         channel = policy.channels[key[1]]
         trouble: ChannelFailed | None = None
+        failed: dict[str, ChannelFailed] = {}
         for waiting in self._allowed(channel, policy, queue):
             if self._late():
                 return
             self._settled.add(waiting.message.id)
-            try:
-                if trouble is None:
+            error = trouble or failed.get(waiting.message.dedup_key)  # it would fail, or overtake, the one before; its second channels must not wait for that
+            if error is None:
+                try:
                     self._try(channel, waiting)
                     continue
-                error = trouble  # it would fail like the one before; its second channels must not wait for that
-            except ChannelFailed as failure:
-                error, rejected = failure, rejected + 1
-                trouble = failure if failure.down or rejected >= REJECTIONS else None
+                except ChannelFailed as failure:
+                    error, rejected = failure, rejected + 1
+                    failed[waiting.message.dedup_key] = failure
+                    trouble = failure if failure.down or rejected >= REJECTIONS else None
             self._failed(waiting, error, policy)
 
     def _allowed(self, channel: Channel, policy: Policy, queue: Sequence[Waiting]) -> list[Waiting]:
         """What the rate of the channel lets through now; the rest becomes one message, or waits."""
-        urgent = [waiting for waiting in queue if waiting.message.severity == SEVERITIES[0]]
-        others = [waiting for waiting in queue if waiting.message.severity != SEVERITIES[0]]
+        keys = _urgent(queue)
+        urgent = [waiting for waiting in queue if waiting.message.dedup_key in keys]
+        others = [waiting for waiting in queue if waiting.message.dedup_key not in keys]
         lately = [at for at in self._times.get(_rate_key(queue[0]), []) if self._start - at < policy.per]
         free = max(0, policy.most - len(lately) - len(urgent))
         if len(others) <= free:
@@ -190,8 +208,13 @@ class Delivery:
 
 
 def _urgency(waiting: Waiting) -> tuple[bool, float]:
-    """The most urgent severity first, then in the order in which it happened: nothing is resolved before it was opened."""
+    """The channel with the most urgent severity goes first."""
     return waiting.message.severity != SEVERITIES[0], waiting.message.created_at
+
+
+def _urgent(queue: Sequence[Waiting]) -> set[str]:
+    """Incidents of which something is as urgent as can be: all of it goes first, or it would be resolved before it was opened."""
+    return {waiting.message.dedup_key for waiting in queue if waiting.message.severity == SEVERITIES[0]}
 
 
 def _rate_key(waiting: Waiting) -> str:

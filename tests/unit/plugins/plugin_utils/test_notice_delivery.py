@@ -54,7 +54,7 @@ class Ends:
         if module.endswith("mail"):
             channel, subject = "mail", arguments["subject"]
         elif isinstance(body, dict) and "routing_key" in body:
-            channel, subject = "pager", body["payload"]["summary"]
+            channel, subject = "pager", body["payload"]["summary"] if "payload" in body else "resolved"
         else:
             assert isinstance(body, dict)
             channel, subject = "chat", body["text"]
@@ -77,6 +77,11 @@ class Ends:
         name = f"{channel}-{number}"
         self.outbox.add(Message(name, channel, *PLACE, "opened", severity, f"key-{number}", False, 1, f"about {number}", ("line",), self.now + number / 1000,
                                 "run", second))  # fmt: skip
+
+    def say(self, change: str, channel: str = "pager", severity: str = "P2", second: tuple[str, ...] = ()) -> None:
+        """A message of the one incident that all of these are about, a second later than the one before."""
+        self.now += 1
+        self.outbox.add(Message(f"{channel}-{change}", channel, *PLACE, change, severity, "incident", False, 1, change, ("line",), self.now, "run", second))
 
     def left(self) -> list[str]:
         return [waiting.message.id for waiting in self.outbox.waiting()]
@@ -169,6 +174,40 @@ def test_one_message_that_is_rejected_does_not_hold_the_next(ends: Ends) -> None
     ends.add(2)
     ends.deliver()
     assert ends.got == [("chat", "about 2")] and ends.left() == ["chat-1"]
+
+
+def test_a_recovery_does_not_overtake_the_fault_that_waits(ends: Ends) -> None:
+    """The channel was down for long, so the fault has a long pause before it; the recovery is new."""
+    ends.answers["pager"] = DOWN
+    ends.say("opened")
+    for _time in range(6):
+        ends.deliver(after=LONGEST_PAUSE)
+    ends.answers.clear()
+    ends.say("resolved")
+    ends.deliver()
+    assert ends.got == [("pager", "opened"), ("pager", "resolved")] and ends.left() == []
+
+
+def test_a_recovery_while_the_channel_is_down_waits_behind_the_fault_also_on_the_second_channel(ends: Ends) -> None:
+    ends.answers = {"pager": {"failed": True, "status": 400}, "mail": DOWN}
+    ends.say("opened", second=("mail",))
+    ends.deliver()
+    ends.say("resolved", second=("mail",))
+    ends.deliver(after=50)
+    assert ends.got == [] and len(ends.left()) == 4
+    ends.answers.clear()
+    ends.deliver(after=LONGEST_PAUSE)
+    assert [subject for channel, subject in ends.got if channel == "pager"] == ["opened", "resolved"]
+    assert [subject for channel, subject in ends.got if channel == "mail"] == ["opened", "resolved"]
+
+
+def test_what_got_worse_goes_in_the_order_in_which_it_happened(ends: Ends) -> None:
+    ends.say("opened")
+    ends.say("worsened", severity="P1")
+    ends.say("resolved", severity="P1")
+    ends.add(1, "pager")
+    ends.deliver()
+    assert [subject for _channel, subject in ends.got][:3] == ["opened", "worsened", "resolved"]
 
 
 def test_what_is_over_the_rate_becomes_one_message_and_nothing_is_lost(ends: Ends) -> None:
