@@ -22,9 +22,9 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.history import Hi
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.history_action import HistoryAction, where_of
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.notice_delivery import Terms
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.notice_pass import NoticePass, Policies, Request, read_policies
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.notices_runs import watched
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.outbox import Outbox
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.places import Places
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view
 
 _NOBODY: dict[str, Any] = {
     "changed": False, "notified": False, "plan": [], "planned": 0, "performed": [], "sent": 0, "waiting": [], "waiting_count": 0, "expired": [],
@@ -63,7 +63,7 @@ class ActionModule(HistoryAction):
                     "hint": "set callbacks_enabled = tradeops.runbook.run_record in ansible.cfg; if it is set, see its warning above"}  # fmt: skip
         where, shift = where_of(options), 0.0 if options["now"] is None else options["now"] - time.time()
         try:
-            request = _request(options, policies, time.time() + shift)
+            request = _request(options, policies, shift)
             work = NoticePass(Outbox(where.outbox), lambda: _memory(where))
             if self._task.check_mode:
                 return {**_NOBODY, **work.preview(request)}
@@ -107,13 +107,13 @@ def _nobody(policies: Policies) -> dict[str, Any]:
     return {**_NOBODY, **found, "summary": "notified: false; no channel can be used"}
 
 
-def _request(options: Mapping[str, Any], policies: Policies, now: float) -> Request:
+def _request(options: Mapping[str, Any], policies: Policies, shift: float) -> Request:
     """What this run saw, from its journal: the history gets it only when the run is over."""
     path = Path(os.environ.get("RUNBOOK_JOURNAL", ""))
     if path.stem != options["run_id"]:
         raise InvalidInput(f"{options['run_id']} is not the run that is being recorded", "give lookup('tradeops.runbook.run', 'id')")
-    view = build_view(journal.read(path).events)
-    return Request(Run(options["run_id"], now), policies, view, options["test"])
+    view = watched(journal.read(path).events, shift)
+    return Request(Run(options["run_id"], time.time() + shift), policies, view, options["test"])
 
 
 def _memory(where: Places) -> Mapping[Key, Notice]:

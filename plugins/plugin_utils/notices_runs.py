@@ -5,15 +5,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.ledger import Event
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.notices import CHECK, HOST, STEP, Key, Seen, severity_of
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import parse_instant
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view
 
 ROLE = "notify"
 """What this role itself could not do is no news of the run: telling it would need what failed."""
 
 _BAD = ("warning", "unknown", "critical")
+
+
+def watched(events: Sequence[Event], shift: float = 0.0) -> dict[str, Any]:
+    """The view of a run so far, with when it saw what of each host (``seen_at``): checks by role, the first counts; steps under "step", the last one.
+
+    ``shift`` is what the clock of a test differs by.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for event in events:
+        if event.type in ("checks", "step"):
+            body, at = event.data(), parse_instant(event.at, "UTC") + shift
+            times = found.setdefault(str(body.get("host")), {})
+            if body.get("role") == ROLE:
+                continue
+            if event.type == "step":
+                times["step"] = at
+            else:
+                times.setdefault(f"checks {body.get('role') or ''}", at)
+    return {**build_view(events), "seen_at": found}
 
 
 def observe(view: Mapping[str, Any], told: Iterable[Key] = ()) -> list[Seen]:
@@ -29,16 +51,18 @@ def _of_host(view: Mapping[str, Any], system: Mapping[str, Any], host: Mapping[s
     def key(kind: str, role: str, name: str) -> Key:
         return Key(system["name"], system["environment"], host["name"], kind, role, name)
 
+    times = view["seen_at"].get(host["name"], {})
     for check in host["checks"]:
-        seen = _status(check)
+        seen, at = _status(check), times.get(f"checks {check.get('role') or ''}")
         if seen and check.get("role") != ROLE:
             where = key(CHECK, str(check.get("role") or ""), check["name"])
-            yield Seen(where, seen, severity_of(seen, check.get("severity")), str(check.get("message") or ""), str(check.get("hint") or ""))
+            yield Seen(where, seen, severity_of(seen, check.get("severity")), str(check.get("message") or ""), str(check.get("hint") or ""), at)
     away = [step for step in host["steps"] if step.get("state") == "unreachable"]
     if away:
-        yield Seen(key(HOST, "", "reachable"), "unknown", "P2", str(away[0].get("message") or ""), "see its network, its SSH server and its power")
-    elif host["checks"]:
-        yield Seen(key(HOST, "", "reachable"), "ok")
+        yield Seen(key(HOST, "", "reachable"), "unknown", "P2", str(away[0].get("message") or ""), "see its network, its SSH server and its power",
+                   times.get("step"))  # fmt: skip
+    elif host["checks"] or any(step.get("role") != ROLE for step in host["steps"]):
+        yield Seen(key(HOST, "", "reachable"), "ok", at=max(times.values(), default=None))
     failed = {(step.get("task"), step.get("role")) for step in host["steps"] if step.get("state") == "failed"}
     for issue in view["issues"]:
         mine = issue["host"] == host["name"] and (issue.get("task"), issue.get("role")) in failed

@@ -32,6 +32,9 @@ FLAPPING_TIMES, FLAPPING_SECONDS, CALM_SECONDS = 3, 3600.0, 900.0
 _REMIND_EARLY = 0.1
 """A loop of five minutes comes a second early now and then: a reminder may come this share of its time too soon, at most half a minute."""
 
+_STEP = 0.001
+"""Seconds between two notices of one thing when the clock says less."""
+
 
 class Key(NamedTuple):
     """What a notification is about, the same in every run."""
@@ -52,6 +55,8 @@ class Seen(NamedTuple):
     severity: str = "P2"
     message: str = ""
     hint: str = ""
+    at: Optional[float] = None
+    """When it was seen, by the controller's clock; None for now. A run may tell it minutes later."""
 
 
 class Notice(NamedTuple):
@@ -136,6 +141,8 @@ def _rank(status: str) -> int:
 
 
 def _decide_one(old: Notice | None, one: Seen, remind: Mapping[str, Optional[float]], moment: Moment) -> Notice | None:
+    if old is not None and one.at is not None and one.at < old.at <= moment.now:
+        return None  # another run saw it later, and told it
     was_open = old is not None and old.is_open
     if one.status == "ok":
         return _calm(old, moment) if old is not None and was_open else None
@@ -144,26 +151,31 @@ def _decide_one(old: Notice | None, one: Seen, remind: Mapping[str, Optional[flo
     return _still_bad(old, one, remind, moment)
 
 
+def _after(old: Notice | None, moment: Moment) -> float:
+    """The instant of a new notice: after the one before, also when the clock was set back, or that one would go on being the newest."""
+    return moment.now if old is None else max(moment.now, old.at + _STEP)
+
+
 def _open(old: Notice | None, one: Seen, moment: Moment) -> Notice:
     recent = [opened for opened in (old.opens if old else ()) if moment.now - opened <= FLAPPING_SECONDS]
     incident = digest("\n".join((moment.run_id, one.key.system, one.key.environment)))[:24]
-    return Notice(one.key, OPENED, one.status, one.status, one.severity, one.message, one.hint, moment.now, moment.now, moment.now, incident,
-                  tuple([*recent, moment.now]))  # fmt: skip
+    return Notice(one.key, OPENED, one.status, one.status, one.severity, one.message, one.hint, _after(old, moment), moment.now, moment.now,
+                  incident, tuple([*recent, moment.now]))  # fmt: skip
 
 
 def _calm(old: Notice, moment: Moment) -> Notice | None:
     """It is well. What flaps has to stay so for a while first."""
     if old._replace(at=moment.now).flaps():
         if old.calm_at is None:
-            return old._replace(change=CALMING, status="ok", at=moment.now, calm_at=moment.now)
+            return old._replace(change=CALMING, status="ok", at=_after(old, moment), calm_at=moment.now)
         if moment.now - old.calm_at < CALM_SECONDS:
             return None
-    return old._replace(change=RESOLVED, status="ok", message="", hint="", at=moment.now, told_at=moment.now, calm_at=None)
+    return old._replace(change=RESOLVED, status="ok", message="", hint="", at=_after(old, moment), told_at=moment.now, calm_at=None)
 
 
 def _still_bad(old: Notice, one: Seen, remind: Mapping[str, Optional[float]], moment: Moment) -> Notice | None:
     now = moment.now
-    current = old._replace(status=one.status, message=one.message, hint=one.hint, at=now, calm_at=None)
+    current = old._replace(status=one.status, message=one.message, hint=one.hint, at=_after(old, moment), calm_at=None)
     if old.calm_at is not None:
         current = current._replace(opens=(*[opened for opened in old.opens if now - opened <= FLAPPING_SECONDS], now))
     if _rank(one.status) > _rank(old.worst) or SEVERITIES.index(one.severity) < SEVERITIES.index(old.severity):

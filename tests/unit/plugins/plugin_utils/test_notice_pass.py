@@ -15,11 +15,10 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.messages im
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.notices import Key, Notice, latest, read_notice
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.notice_delivery import Terms
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.notice_pass import NoticePass, Request, read_policies
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.notices_runs import observe
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.notices_runs import observe, watched
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.outbox import Outbox
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.run_view import build_view
 
-from .recorded import Draft, chained, check, checks, hosts, run_id, started, step
+from .recorded import START, Draft, chained, check, checks, hosts, run_id, started, step
 
 NOW = 1_790_000_000.0
 CHANNELS = {"chat": {"slack": {"webhook_url": "https://hooks.example/services/secret-of-the-room"}}}
@@ -31,8 +30,9 @@ HOSTS = hosts(app="shop/test", db="shop/test")
 FAILED = step("failed", role="backup", task="Copy", action="ansible.builtin.command", message="no space left")
 
 
-def view(*drafts: Draft, **facts: Any) -> dict[str, Any]:
-    return build_view(chained(run_id(1), [started(**{"playbook": "watch", **facts}), HOSTS, *drafts]))
+def view(*drafts: Draft, now: float = NOW, **facts: Any) -> dict[str, Any]:
+    """What a run saw in the seconds before ``now``."""
+    return watched(chained(run_id(1), [started(**{"playbook": "watch", **facts}), HOSTS, *drafts]), now - START - 10)
 
 
 def statuses(*drafts: Draft, told: Sequence[Key] = (), **facts: Any) -> dict[str, str]:
@@ -99,11 +99,12 @@ class Site:
         self.got.append(arguments["body"]["text"])
         return {"status": 200}
 
-    def run(self, *drafts: Draft, sealed: bool = True, dry: bool = False, test: bool = False) -> dict[str, Any]:
+    def run(self, *drafts: Draft, sealed: bool = True, dry: bool = False, test: bool = False, age: float = 0.0) -> dict[str, Any]:
+        """One run; what it tells it saw ``age`` seconds ago."""
         self.number += 1
         self.now += 60
         identity = run_id(self.number)
-        request = Request(Run(identity, self.now), read_policies(self.policies), view(*drafts), test)
+        request = Request(Run(identity, self.now), read_policies(self.policies), view(*drafts, now=self.now - age), test)
         work = NoticePass(self.outbox, self.memory)
         found = work.preview(request) if dry else work.run(request, self.send, Terms(lambda: self.now))
         if sealed and not dry:
@@ -164,6 +165,33 @@ def test_a_run_that_dies_between_the_message_and_the_memory_is_not_told_twice(si
     assert site.news() == [] and len(site.outbox.waiting()) == 1
     site.run(BAD)
     assert site.news() == [OPENED] and site.outbox.waiting() == []
+
+
+def test_a_slow_run_does_not_tell_what_is_outdated(site: Site) -> None:
+    """A short run told what it saw while a long one was still at work; the long one saw before that how it was then."""
+    site.run(BAD)
+    site.run(WELL, age=100)
+    assert site.news() == [OPENED]
+    site.run(WELL)
+    site.run(BAD, age=100)
+    assert site.news() == [RESOLVED]
+
+
+def test_a_clock_that_is_set_back_repeats_nothing_and_hides_nothing(site: Site) -> None:
+    site.run(BAD)
+    site.now -= 7200
+    site.run(WELL)
+    site.run(WELL)
+    assert site.news() == [OPENED, RESOLVED]
+    site.run(BAD)
+    site.run(BAD)
+    assert site.news() == [OPENED]
+
+
+def test_a_host_is_back_when_it_did_something_although_it_has_no_checks(site: Site) -> None:
+    site.run(step("unreachable", role="cleanup", task="Look", message="no route"))
+    site.run(step("changed", role="cleanup", task="Look"))
+    assert site.news() == ["[P2] shop test: host app cannot be reached", "[resolved] shop test: host app is well again"]
 
 
 def test_the_result_says_who_was_not_told_and_what_waits(site: Site) -> None:
