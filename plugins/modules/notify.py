@@ -67,7 +67,7 @@ EXAMPLES = r"""
 - name: Tell people what changed
   tradeops.runbook.notify:
     run_id: "{{ lookup('tradeops.runbook.run', 'id') }}"
-    policies: "{{ hostvars | tradeops.runbook.notify_policies(ansible_play_hosts_all) }}"
+    policies: "{{ hostvars | tradeops.runbook.notify_policies(ansible_play_hosts_all | intersect(groups['all'])) }}"
   delegate_to: localhost
   run_once: true
 """

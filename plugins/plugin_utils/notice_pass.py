@@ -15,7 +15,7 @@ from ansible_collections.tradeops.runbook.plugins.module_utils._core.notices imp
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import rfc3339
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import plural
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.notice_delivery import Delivery, Place, Sender, Terms
-from ansible_collections.tradeops.runbook.plugins.plugin_utils.notices_runs import observe
+from ansible_collections.tradeops.runbook.plugins.plugin_utils.notices_runs import ROLE, observe
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.outbox import Outbox, Waiting
 
 LOCK_SECONDS = 30.0
@@ -85,11 +85,15 @@ def find_news(request: Request, told: Mapping[Key, Notice]) -> News:
     """Everything that changed, for everybody who is to know."""
     news, moment = News(), Moment(request.run.now, request.run.run_id)
     seen = observe(request.view, [key for key, notice in told.items() if notice.is_open])
+    found: list[tuple[Policy, list[Notice]]] = []
     for policy, mine in _by_policy(request.policies, seen):
         routed, nowhere = route(decide(told, mine, policy.remind(), moment), policy)
         news.notices += routed
         news.nowhere += nowhere
-        news.messages += compose(routed, policy, incidents_left(told, routed), request.run)
+        found.append((policy, routed))
+    left = incidents_left(told, news.notices)  # of all policies: hosts of one system share an incident, whoever is told
+    for policy, routed in found:
+        news.messages += compose(routed, policy, left, request.run)
     for place, policy in request.policies.by_place.items():
         _add_signs(news, request, (place, policy), told)
     return news
@@ -109,13 +113,19 @@ def _add_signs(news: News, request: Request, of: tuple[Place, Policy], told: Map
     (place, policy), run = of, request.run
     if request.test:
         news.messages += [simple(channel, TEST, place, run) for channel in policy.channels.values()]
-    beat = policy.heartbeat
+    beat = policy.heartbeat if place in _watched(request.view) else None
     for name in beat.channels if beat else ():
         key = Key(*place, "", HEARTBEAT, "", name)
         last = told.get(key)
         if last is None or beat is None or run.now - last.at >= (beat.remind or 0.0) - _HEARTBEAT_EARLY:
             news.messages.append(simple(policy.channels[name], HEARTBEAT, place, run))
             news.notices.append(Notice(key, HEARTBEAT, "ok", "ok", "P4", "", "", run.now, run.now, run.now, "", channels=(name,)))
+
+
+def _watched(view: Mapping[str, Any]) -> set[Place]:
+    """The systems that this run looked at: one that only delivers is no sign that somebody watches."""
+    return {(system["name"], system["environment"]) for system in view["systems"] for host in system["hosts"]
+            if host["checks"] or any(step.get("role") != ROLE for step in host["steps"])}  # fmt: skip
 
 
 Memory = Callable[[], Mapping[Key, Notice]]

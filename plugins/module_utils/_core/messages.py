@@ -105,7 +105,8 @@ def compose(notices: Sequence[Notice], policy: Policy, left: set[tuple[str, str]
     for group, members in groups.items():
         over = not any((notice.incident, group[0]) in left for notice in members)
         message = _message(sorted(members, key=_urgency), policy, run)
-        message = message._replace(channel=group[0], over=over, id=digest("\n".join((run.run_id, *group)))[:24])
+        names = sorted("\t".join(notice.key) for notice in members)  # hosts of one system with other channels have a message of their own
+        message = message._replace(channel=group[0], over=over, id=digest("\n".join((run.run_id, *group, *names)))[:24])
         if policy.channels[group[0]].kind != "pagerduty" or message.change != RESOLVED or over:
             found.append(message)  # an incident there is resolved as a whole, or not at all
     return sorted(found, key=lambda message: SEVERITIES.index(message.severity))

@@ -96,7 +96,8 @@ class Site:
     def send(self, _module: str, arguments: dict[str, Any], _seconds: float) -> Mapping[str, Any]:
         if self.fails:
             return {"failed": True, "status": 500}
-        self.got.append(arguments["body"]["text"])
+        body = arguments["body"]
+        self.got.append(body["text"] if "text" in body else f"{body['event_action']} {body['dedup_key']}")
         return {"status": 200}
 
     def run(self, *drafts: Draft, sealed: bool = True, dry: bool = False, test: bool = False, age: float = 0.0) -> dict[str, Any]:
@@ -230,6 +231,34 @@ def test_each_system_has_its_own_people(site: Site) -> None:
     assert site.news() == [OPENED]
     assert (found["outcome"], found["code"], found["notified"]) == ("warn", "channels_invalid", True)
     assert any("notify_routes cannot be read" in problem for problem in found["problems"]) and any("slak" in problem for problem in found["problems"])
+
+
+def test_hosts_of_one_system_with_other_variables_share_an_incident_until_all_are_well(site: Site) -> None:
+    pager = {**POLICY, "channels": {"pager": {"pagerduty": {"routing_key": "key-of-the-pager"}}}}
+    routes = {"P1": {"channels": ["pager"]}}
+    site.policies = [{**pager, "hosts": ["app"], "routes": routes}, {**pager, "hosts": ["db"], "routes": {"P1": {"channels": ["pager"], "remind": "1 d"}}}]
+    both = [checks(check("api", "critical", severity="P1"), host=host) for host in ("app", "db")]
+    assert site.run(*both)["sent"] == 2
+    opened = site.news()
+    site.run(WELL, both[1])
+    assert len(set(opened)) == 1 and site.news() == []
+    resolved = opened[0].replace("trigger", "resolve")
+    site.run(WELL, checks(check("api"), host="db"))
+    assert site.news() == [resolved]
+    site.run(*both)
+    (again, _other) = site.news()
+    site.run(WELL, checks(check("api"), host="db"))  # at once: neither waits for the other
+    assert set(site.news()) == {again.replace("trigger", "resolve")}
+
+
+def test_only_a_run_that_looked_at_a_system_is_a_sign_of_life_of_it(site: Site) -> None:
+    beat = {"channels": ["chat"], "every": "1 d"}
+    site.policies = [{**POLICY, "heartbeat": beat}, {**POLICY, "system": "bank", "hosts": [], "heartbeat": beat}]
+    site.run(step("ok", role="notify", task="Deliver"))
+    assert site.news() == []
+    site.run(WELL)
+    (alive,) = site.news()
+    assert alive.startswith("[alive] shop test")
 
 
 def test_what_has_nowhere_to_go_is_said(site: Site) -> None:
