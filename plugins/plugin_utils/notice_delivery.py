@@ -81,6 +81,7 @@ class Delivery:
         """Deliver what is due; what still waits."""
         self._times = self.outbox.sent()
         self.outbox.tidy(self._start)
+        self.outbox.set_aside()
         while not self._late():  # a channel that fails brings messages for another one
             queues = self._queues()
             if not queues:
@@ -158,11 +159,19 @@ class Delivery:
             self._settled |= {waiting.message.id for waiting in others[free:]}
             return [*urgent, *others[:free]]
         rest = others[free - 1 :]
+        folding = [waiting for waiting in rest if not waiting.replaced] or rest
+        late = [waiting for waiting in rest if waiting not in folding]  # what went another way can wait: in one message with news it would go there twice
+        self.held += len(late)
+        self._settled |= {waiting.message.id for waiting in late}
+        return [*urgent, *others[: free - 1], self._fold(folding) if len(folding) > 1 else folding[0]]
+
+    def _fold(self, rest: Sequence[Waiting]) -> Waiting:
         notices = [notice for waiting in rest for notice in waiting.notices]
-        folded = self.outbox.add(fold([waiting.message for waiting in rest], self._start), notices)
+        state = {"replaced": all(waiting.replaced for waiting in rest), "reached": all(waiting.reached for waiting in rest)}
+        folded = self.outbox.add(fold([waiting.message for waiting in rest]), notices, **state)
         for waiting in rest:
             self.outbox.remove(waiting)
-        return [*urgent, *others[: free - 1], folded]
+        return folded
 
     def _try(self, channel: Channel, waiting: Waiting) -> None:
         seconds = channel.options["timeout_seconds"] + _SPARE_SECONDS

@@ -19,6 +19,9 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.notices_runs impo
 from ansible_collections.tradeops.runbook.plugins.plugin_utils.outbox import Outbox, Waiting
 
 LOCK_SECONDS = 30.0
+_NOT_ALL = ("outbox_failed", "channels_invalid")
+"""Codes that say that something could not be used."""
+
 SHOWN = 20
 """Messages that a result lists one by one."""
 
@@ -153,7 +156,8 @@ class NoticePass:
     def preview(self, request: Request) -> dict[str, Any]:
         """What would be sent; nothing is written."""
         news = find_news(request, self._known()[0])
-        return {**_result(request, news), "notified": False, "performed": [], "records": [], "changed": bool(news.messages)}
+        problems = [*request.policies.said("problems"), *self.outbox.problems]
+        return {**_result(request, news), "problems": problems, "notified": False, "performed": [], "records": [], "changed": bool(news.messages)}
 
     def run(self, request: Request, send: Sender, terms: Terms) -> dict[str, Any]:
         """Tell what is news, and deliver what waits."""
@@ -198,18 +202,21 @@ def _outcome(request: Request, delivery: Delivery, left: Sequence[Waiting], prob
     failed = [waiting for waiting in left if waiting.error]
     unreached = [waiting for waiting in left if not waiting.reached and not waiting.message.stands_for]
     every = [*request.policies.said("problems"), *problems]
-    parts = [f"notified: {'false' if unreached or delivery.expired else 'true'}", f"{plural(len(delivery.sent), 'message')} sent"]
+    told = not (unreached or delivery.expired or problems)
+    parts = [f"notified: {'true' if told else 'false'}", f"{plural(len(delivery.sent), 'message')} sent"]
     parts += [f"{len(left)} waiting" + (f", the first for {left[0].message.channel}: {_why(left[0])}" if left else "")] if left else []
     parts += [f"{len(delivery.expired)} expired"] if delivery.expired else []
-    code = "not_delivered" if failed or delivery.expired else "channels_invalid" if every else "held_back" if delivery.held else "ok"
+    invalid = "outbox_failed" if problems else "channels_invalid" if every else ""
+    code = "not_delivered" if failed or delivery.expired else invalid or ("held_back" if delivery.held else "ok")
     hints = {
         "not_delivered": "see the address and the access of the channel; playbooks/notify.yml tries again at once",
         "channels_invalid": every[0] if every else "",
+        "outbox_failed": problems[0] if problems else "",
         "held_back": "notify_max_messages is reached: the rest comes as one message",
     }
     return {
-        "outcome": "warn" if code in ("not_delivered", "channels_invalid") else "ok", "code": code, "hint": hints.get(code, ""),
-        "notified": not unreached and not delivery.expired, "changed": bool(delivery.sent or _made_by(left, request)),
+        "outcome": "warn" if code in ("not_delivered", *_NOT_ALL) else "ok", "code": code, "hint": hints.get(code, ""),
+        "notified": told, "changed": bool(delivery.sent or _made_by(left, request)),
         "performed": [_step(waiting.message) for waiting in delivery.sent[:SHOWN]], "sent": len(delivery.sent), "problems": every,
         "waiting": [_tell(waiting) for waiting in left[:SHOWN]], "waiting_count": len(left),
         "expired": [_tell(waiting) for waiting in delivery.expired[:SHOWN]], "summary": "; ".join(parts),

@@ -51,11 +51,12 @@ class Waiting:
 
 
 def read_waiting(path: Path) -> Waiting:
-    """A message from its file. Raises KeyError, TypeError or ValueError for anything else."""
+    """A message from its file, also that of a release that knew less. Raises KeyError, TypeError or ValueError for anything else."""
     data = json.loads(path.read_text(encoding="utf-8"))
-    tries, next_at, error = int(data["tries"]), float(data["next_at"]), str(data["error"])
-    told = tuple(map(read_notice, data["notices"]))
-    return Waiting(path, read_message(data["message"]), told, tries, next_at, error, bool(data["replaced"]), bool(data["reached"]))
+    message = read_message(data["message"])
+    tries, next_at, error = int(data.get("tries", 0)), float(data.get("next_at", 0.0)), str(data.get("error", ""))
+    told = tuple(map(read_notice, data.get("notices", ())))
+    return Waiting(path, message, told, tries, next_at, error, bool(data.get("replaced")), bool(data.get("reached")))
 
 
 class Outbox:
@@ -63,7 +64,13 @@ class Outbox:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.problems: list[str] = []
+        self._unreadable: dict[Path, str] = {}
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with it."""
+        return [f"{path.name} in the outbox cannot be read ({why}): nobody gets it; the run that delivers keeps it as {path.name}.bad"
+                for path, why in self._unreadable.items()]  # fmt: skip
 
     @contextmanager
     def locked(self, seconds: float) -> Iterator[None]:
@@ -78,10 +85,10 @@ class Outbox:
         finally:
             os.close(descriptor)
 
-    def add(self, message: Message, notices: Iterable[Notice] = ()) -> Waiting:
+    def add(self, message: Message, notices: Iterable[Notice] = (), **state: bool) -> Waiting:
         """Keep a message until it was delivered. The same one twice is one."""
         path = self.folder / f"{int(message.created_at * 1000):015d}-{message.id}{_SUFFIX}"
-        waiting = Waiting(path, message, tuple(notices))
+        waiting = Waiting(path, message, tuple(notices), **state)
         if not path.exists():
             self._write(path, waiting.data())
         return waiting
@@ -104,15 +111,23 @@ class Outbox:
         sync_folder(self.folder)
 
     def waiting(self) -> list[Waiting]:
-        """Every message, the oldest first. What cannot be read is set aside and is a problem."""
+        """Every message, the oldest first. What cannot be read is a problem. Changes nothing."""
         found = []
         for path in sorted(self.folder.glob(f"*{_SUFFIX}")) if self.folder.is_dir() else []:
             try:
                 found.append(read_waiting(path))
-            except (KeyError, TypeError, ValueError) as error:
-                self.problems.append(f"{path.name} in the outbox cannot be read ({type(error).__name__}) and was set aside as {path.name}.bad")
-                path.rename(path.with_name(f"{path.name}.bad"))
+            except FileNotFoundError:  # delivered by another run: who only looks holds no lock
+                continue
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                self._unreadable[path] = type(error).__name__
         return found
+
+    def set_aside(self) -> None:
+        """Take what cannot be read out of the way; whoever does that holds the lock."""
+        self.waiting()
+        for path in self._unreadable:
+            with suppress(FileNotFoundError):
+                path.rename(path.with_name(f"{path.name}.bad"))
 
     def tell(self, run_id: str, notices: Iterable[Notice]) -> None:
         """Keep what a run told until the history has it."""

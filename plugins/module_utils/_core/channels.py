@@ -85,7 +85,7 @@ def parse_policy(raw: Mapping[str, Any]) -> Policy:
     """What can be used of ``channels``, ``routes``, ``max_messages`` and ``heartbeat``, and what is wrong with the rest."""
     problems: list[str] = []
     channels = _each(_mapping(raw.get("channels"), "notify_channels", problems), _channel, problems)
-    routes = _each(_mapping(raw.get("routes"), "notify_routes", problems), _route, problems)
+    routes = _each(_mapping(raw.get("routes"), "notify_routes", problems), lambda name, given: _route(name, given, problems), problems)
     for severity, route in routes.items():
         routes[severity] = _known(route, channels, f"notify_routes: {severity}", problems)
     heartbeat = _heartbeat(raw.get("heartbeat"), channels, problems)
@@ -134,8 +134,7 @@ def _channel(name: str, given: Any) -> Channel:
 
 def _checked(place: str, kind: str, options: dict[str, Any]) -> dict[str, Any]:
     for key in _ADDRESSES:
-        address = urlsplit(str(options[key])) if key in options else None
-        if address is not None and (address.scheme not in ("http", "https") or not address.hostname):
+        if key in options and not _is_address(str(options[key])):
             raise InvalidInput(f"{place}: {key} is no address that begins with https:// or http://")
     for key in ("headers", "secret_headers", "body"):
         if key in options and not isinstance(options[key], Mapping):
@@ -147,6 +146,14 @@ def _checked(place: str, kind: str, options: dict[str, Any]) -> dict[str, Any]:
     if strange:
         raise InvalidInput(f'{place}: unknown change "{strange[0]}"{did_you_mean(strange[0], TOLD)}', f"changes are {', '.join(TOLD)}")
     return {**options, **(_mail(place, options) if kind == "email" else {}), "changes": list(changes)}
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket that is not closed, a port that is no number
+        return False
 
 
 def _mail(place: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -179,25 +186,29 @@ def _names(value: Any, place: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _route(severity: str, given: Any) -> Route:
+def _route(severity: str, given: Any, problems: list[str]) -> Route:
     place = f"notify_routes: {severity}"
     if severity not in SEVERITIES:
         raise InvalidInput(f"{place} is no severity", f"severities are {', '.join(SEVERITIES)}")
-    return _read_route(place, given, ("channels", "second", "remind"))
+    return _read_route(place, given, ("channels", "second", "remind"), problems)
 
 
-def _read_route(place: str, given: Any, keys: tuple[str, ...]) -> Route:
+def _read_route(place: str, given: Any, keys: tuple[str, ...], problems: list[str]) -> Route:
+    """The channels, whatever is wrong beside them: a mistake in how often people are reminded must not silence what they are reminded of."""
     if not isinstance(given, Mapping):
         raise InvalidInput(f"{place}: write it as {{channels: [...]}}")
-    for key in given:
-        if key not in keys:
-            raise InvalidInput(f'{place}: unknown key "{key}"{did_you_mean(key, keys)}')
-    every = given.get(keys[-1])
+    problems += [f'{place}: unknown key "{key}"{did_you_mean(key, keys)}' for key in given if key not in keys]
+    route = Route(_names(given.get("channels") or [], f"{place}: channels"))
     try:
-        seconds = parse_duration(every) if every else None
+        every = given.get(keys[-1])
+        route = route._replace(remind=parse_duration(every) if every else None)
     except InvalidInput as error:
-        raise InvalidInput(f"{place}: {keys[-1]}: {error.message}", error.hint) from None
-    return Route(_names(given.get("channels") or [], f"{place}: channels"), _names(given.get("second") or [], f"{place}: second"), seconds)
+        problems.append(f"{place}: {keys[-1]}: {error.message}{f' ({error.hint})' if error.hint else ''}")
+    try:
+        return route._replace(second=_names(given.get("second") or [], f"{place}: second"))
+    except InvalidInput as error:
+        problems.append(error.message)
+        return route
 
 
 def _known(route: Route, channels: Mapping[str, Channel], place: str, problems: list[str]) -> Route:
@@ -212,7 +223,7 @@ def _heartbeat(given: Any, channels: Mapping[str, Channel], problems: list[str])
         return None
     place = "notify_heartbeat"
     try:
-        route = _known(_read_route(place, given, ("channels", "every")), channels, place, problems)
+        route = _known(_read_route(place, given, ("channels", "every"), problems), channels, place, problems)
     except InvalidInput as error:
         problems.append(error.message)
         return None

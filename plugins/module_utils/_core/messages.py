@@ -60,9 +60,9 @@ class Message(NamedTuple):
 
 
 def read_message(data: Mapping[str, Any]) -> Message:
-    """The message that ``record`` wrote. Raises KeyError, TypeError or ValueError for anything else."""
-    found = {name: data[name] for name in Message._fields}
-    found |= {name: tuple(map(str, data[name])) for name in ("lines", "second", "stands_for")}
+    """The message that ``record`` wrote, also that of a release that knew less. Raises KeyError, TypeError or ValueError for anything else."""
+    found = {**Message._field_defaults, **{name: data[name] for name in Message._fields if name in data or name not in Message._field_defaults}}
+    found |= {name: tuple(map(str, found[name])) for name in ("lines", "second", "stands_for")}
     found |= {"count": int(data["count"]), "created_at": float(data["created_at"]), "over": bool(data["over"])}
     return Message(**found)
 
@@ -174,16 +174,16 @@ def instead(message: Message, channel: str, why: str) -> Message:
                             lines=(*message.lines, line), count=message.count + 1)  # fmt: skip
 
 
-def fold(messages: Sequence[Message], now: float) -> Message:
-    """Several messages of one channel as one."""
+def fold(messages: Sequence[Message]) -> Message:
+    """Several messages of one channel as one, as young as the youngest: it must not expire for the oldest."""
     worst = min(messages, key=lambda message: SEVERITIES.index(message.severity))
     total = sum(message.count for message in messages)
     place = " ".join(part for part in (worst.system, worst.environment) if part)
     text = f"[{worst.severity}] {place}: {plural(len(messages), 'message')} in one, because there were too many for {worst.channel}"
     names = digest("\n".join(sorted(message.id for message in messages)))[:24]
-    lines = tuple(message.subject for message in messages[: 2 * SHOWN])
+    lines = tuple(line for message in messages for line in (message.lines if message.change == SUMMARY else (message.subject,)))[: 2 * SHOWN]
     return worst._replace(id=names, change=SUMMARY, dedup_key=names, over=False, count=max(total, len(lines)), subject=_cut(text), lines=lines,
-                          created_at=min(now, *(message.created_at for message in messages)), second=worst.second,
+                          created_at=max(message.created_at for message in messages), second=worst.second,
                           stands_for=tuple(one for message in messages for one in message.stands_for))  # fmt: skip
 
 

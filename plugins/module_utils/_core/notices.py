@@ -96,10 +96,11 @@ class Notice(NamedTuple):
 
 
 def read_notice(data: Mapping[str, Any]) -> Notice:
-    """The notice that ``record`` wrote. Raises KeyError, TypeError or ValueError for anything else."""
-    found = {name: data[name] for name in Notice._fields if name != "key"}
+    """The notice that ``record`` wrote, also that of a release that knew less. Raises KeyError, TypeError or ValueError for anything else."""
+    known = Notice._field_defaults
+    found = {**known, **{name: data[name] for name in Notice._fields if name != "key" and (name in data or name not in known)}}
     found |= {name: float(data[name]) for name in ("at", "opened_at", "told_at")}
-    found |= {"opens": tuple(map(float, data["opens"])), "channels": tuple(map(str, data["channels"]))}
+    found |= {"opens": tuple(map(float, found["opens"])), "channels": tuple(map(str, found["channels"]))}
     return Notice(key=Key(**{name: str(data[name]) for name in Key._fields}), **found)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.channels import PAGERDUTY_URL, parse_policy, secrets_of
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.channels import PAGERDUTY_URL, Route, parse_policy, secrets_of
 
 CHANNELS: dict[str, Any] = {
     "pager": {"pagerduty": {"routing_key": "key-of-the-pager"}},
@@ -86,6 +86,19 @@ def test_a_mistake_in_one_channel_leaves_the_others() -> None:
     policy = parse_policy({**GOOD, "channels": {**CHANNELS, "chat": {"slak": {}}}})
     assert set(policy.channels) == {"pager", "mail", "tickets"}
     assert policy.routes["P1"].channels == ("pager",) and len(policy.problems) == 4  # the channel, and three routes that name it
+
+
+@pytest.mark.parametrize("more", [{"remind": 15}, {"remind": "often"}, {"remnid": "15 min"}, {"second": {"mail": 1}}])
+def test_a_mistake_beside_the_channels_of_a_route_keeps_the_channels(more: dict[str, Any]) -> None:
+    policy = parse_policy({**GOOD, "routes": {**ROUTES, "P1": {"channels": ["pager"], **more}}})
+    assert policy.routes["P1"] == Route(("pager",)) and len(policy.problems) == 1
+
+
+@pytest.mark.parametrize("address", ["https://[hush-hush", "https://h:hush-hush/x", "https://h:0/x", "https://h:99999/x", "https:///x", "ftp://h/x"])
+def test_what_is_no_address_is_named_and_leaves_the_others(address: str) -> None:
+    policy = parse_policy({**GOOD, "channels": {**CHANNELS, "chat": {"slack": {"webhook_url": address}}}})
+    assert set(policy.channels) == {"pager", "mail", "tickets"}
+    assert policy.problems[0] == "notify_channels: chat slack: webhook_url is no address that begins with https:// or http://"
 
 
 def test_a_severity_without_a_channel_is_a_note() -> None:

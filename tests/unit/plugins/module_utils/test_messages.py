@@ -103,7 +103,7 @@ def test_subjects_say_what_is_wrong(seen: Seen, subject: str) -> None:
 
 def test_a_message_is_read_as_it_was_written() -> None:
     found, _told = messages(bad("api", "database"))
-    for message in [*found, instead(found[0], "mail", "why"), fold(found, NOW)]:
+    for message in [*found, instead(found[0], "mail", "why"), fold(found)]:
         assert read_message(json.loads(json.dumps(message.record()))) == message
     with pytest.raises((KeyError, TypeError, ValueError)):
         read_message({"id": "a"})
@@ -118,10 +118,19 @@ def test_another_channel_says_why_it_got_the_message() -> None:
 
 def test_too_many_become_one_that_names_each() -> None:
     many = [messages(bad(name, severity="P2"))[0][0] for name in ("a", "b", "c")]
-    folded = fold(many, NOW)
+    folded = fold(many)
     assert folded.subject == "[P2] shop production: 3 messages in one, because there were too many for chat"
     assert list(folded.lines) == [message.subject for message in many]
-    assert fold(many, NOW + 60).id == folded.id  # done again after a crash, it is the same message
+    assert fold(many).id == folded.id  # done again after a crash, it is the same message
+    late = messages(bad("d", severity="P2"), now=NOW + 86400)[0][0]
+    again = fold([folded, late])
+    assert list(again.lines) == [*folded.lines, late.subject] and again.created_at == NOW + 86400  # what was folded before is still named
+
+
+def test_a_message_of_a_release_that_knew_less_is_read() -> None:
+    (message, _chat), _told = messages(bad("api"))
+    old = {name: value for name, value in message.record().items() if name not in ("second", "stands_for")}
+    assert read_message(old) == message._replace(second=(), stands_for=())
 
 
 def body(channel: str, message: Message) -> dict[str, Any]:

@@ -224,6 +224,23 @@ def test_what_is_over_the_rate_becomes_one_message_and_nothing_is_lost(ends: End
     assert [subject for _channel, subject in ends.got[3:]] == ["about 8", "about 9"] and ends.left() == []
 
 
+def test_what_went_another_way_does_not_go_there_again_inside_of_a_folded_message(ends: Ends) -> None:
+    ends.answers["chat"] = DOWN
+    for number in range(1, 5):
+        ends.add(number)
+    ends.deliver()
+    assert [channel for channel, _subject in ends.got] == ["mail"] * 3  # the last of them is the folded one
+    mails = len(ends.got)
+    ends.add(5)
+    ends.add(6)
+    ends.deliver(after=LONGEST_PAUSE)
+    assert len(ends.got) > mails and not any("about 1" in subject or "about 3" in subject for _channel, subject in ends.got[mails:])
+    ends.answers.clear()
+    ends.deliver(after=LONGEST_PAUSE)
+    ends.deliver(after=LONGEST_PAUSE)
+    assert ends.left() == []
+
+
 def test_the_most_urgent_goes_first_and_is_never_held_back(ends: Ends) -> None:
     for number in range(1, 6):
         ends.add(number, "pager", "P2")
@@ -268,9 +285,19 @@ def test_what_cannot_be_read_is_set_aside_and_told(ends: Ends) -> None:
     for name, text in {"1-a.json": "{", "2-b.json": "[]", "3-c.json": '{"message": {}, "notices": []}'}.items():
         (ends.outbox.folder / name).write_text(text, encoding="utf-8")
     (ends.outbox.folder / ".sent").write_text("[]", encoding="utf-8")
+    assert len(ends.outbox.waiting()) == 1 and list(ends.outbox.folder.glob("*.bad")) == []  # who only looks changes nothing
     ends.deliver()
     assert ends.got == [("chat", "about 1")] and len(ends.outbox.problems) == 3
     assert len(list(ends.outbox.folder.glob("*.bad"))) == 3
+
+
+def test_what_is_delivered_while_somebody_looks_is_no_trouble(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends.add(1)
+    ends.add(2)
+    files = sorted(ends.outbox.folder.glob("*.json"))
+    monkeypatch.setattr(Path, "glob", lambda _folder, _pattern: files)
+    files[0].unlink()
+    assert ends.left() == ["chat-2"] and ends.outbox.problems == []
 
 
 def test_two_passes_never_run_at_once_and_a_killed_one_holds_nothing(ends: Ends) -> None:

@@ -214,6 +214,17 @@ def test_a_preview_says_what_would_be_sent_and_writes_nothing(site: Site) -> Non
     assert (found["records"], found["performed"], site.outbox.folder.exists()) == ([], [], False)
 
 
+def test_what_cannot_be_read_is_said_by_the_preview_and_by_the_run(site: Site) -> None:
+    site.run(WELL)
+    (site.outbox.folder / "1-a.json").write_text("{", encoding="utf-8")
+    dry = site.run(WELL, dry=True)
+    assert "1-a.json" in dry["problems"][0] and list(site.outbox.folder.glob("*.bad")) == []
+    site.outbox = Outbox(site.outbox.folder)  # as the next task would have it
+    found = site.run(WELL)
+    assert (found["notified"], found["outcome"], found["code"]) == (False, "warn", "outbox_failed") and "1-a.json" in found["problems"][0]
+    assert len(list(site.outbox.folder.glob("*.bad"))) == 1
+
+
 def test_a_test_goes_to_every_channel_and_is_no_news(site: Site) -> None:
     found = site.run(WELL, test=True)
     assert site.news() == ["[test] shop test: a test of the channel chat"] and found["records"] == []
