@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parseaddr
 from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.channel_formats import request
@@ -39,11 +40,11 @@ Sender = Callable[[str, dict[str, Any], float], Mapping[str, Any]]
 
 
 class ChannelFailed(RunbookError):
-    """A message did not arrive. ``down`` when others will not either."""
+    """A message did not arrive, or only at the addresses that ``took`` it. ``down`` when others will not either."""
 
-    def __init__(self, message: str, down: bool) -> None:
+    def __init__(self, message: str, down: bool, took: tuple[str, ...] = ()) -> None:
         super().__init__(message)
-        self.down = down
+        self.down, self.took = down, took
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,9 @@ class Delivery:
                 continue
             key = ((message.system, message.environment), message.channel)
             policy = self.policies.get(key[0])
-            if message.id in self._settled:
+            if message.id in self._settled and not waiting.done:
                 stuck.add((key, message.dedup_key))
-            elif policy and message.channel in policy.channels and (key, message.dedup_key) not in stuck:
+            elif message.id not in self._settled and policy and message.channel in policy.channels and (key, message.dedup_key) not in stuck:
                 found.setdefault(key, []).append(waiting)
         due = {key: self._due(queue) for key, queue in found.items()}
         return {key: queue for key, queue in due.items() if queue}
@@ -140,7 +141,11 @@ class Delivery:
                     self._try(channel, waiting)
                     continue
                 except ChannelFailed as failure:
-                    error, rejected = failure, rejected + 1
+                    error = failure
+                    if failure.took or waiting.done:  # one bad address must not keep the others from the next message
+                        self._arrived_in_part(waiting, failure)
+                        continue
+                    rejected += 1
                     failed[waiting.message.dedup_key] = failure
                     trouble = failure if failure.down or rejected >= REJECTIONS else None
             self._failed(waiting, error, policy)
@@ -159,11 +164,12 @@ class Delivery:
             self._settled |= {waiting.message.id for waiting in others[free:]}
             return [*urgent, *others[:free]]
         rest = others[free - 1 :]
-        folding = [waiting for waiting in rest if not waiting.replaced] or rest
+        whole = [waiting for waiting in rest if not waiting.done]
+        folding = [waiting for waiting in whole if not waiting.replaced] or whole
         late = [waiting for waiting in rest if waiting not in folding]  # what went another way can wait: in one message with news it would go there twice
         self.held += len(late)
         self._settled |= {waiting.message.id for waiting in late}
-        return [*urgent, *others[: free - 1], self._fold(folding) if len(folding) > 1 else folding[0]]
+        return [*urgent, *others[: free - 1], *([self._fold(folding)] if len(folding) > 1 else folding)]
 
     def _fold(self, rest: Sequence[Waiting]) -> Waiting:
         notices = [notice for waiting in rest for notice in waiting.notices]
@@ -175,8 +181,11 @@ class Delivery:
 
     def _try(self, channel: Channel, waiting: Waiting) -> None:
         seconds = channel.options["timeout_seconds"] + _SPARE_SECONDS
+        rest = _without(channel, waiting.done)
+        if waiting.done and not rest.options.get("to", waiting.done):  # the inventory does not name the others any more
+            return self.outbox.remove(waiting)
         try:
-            result = self.send(*request(channel, waiting.message), seconds)
+            result = self.send(*request(rest, waiting.message), seconds)
         except RunbookError as error:
             raise ChannelFailed(self._words(error.message), down=True) from None
         except Exception as error:  # a module that is not installed, a defect: whatever it is, the message waits
@@ -186,9 +195,23 @@ class Delivery:
             known = isinstance(status, int) and status > 0
             refused = known and 400 <= int(status or 0) < 500 and status not in _TRY_AGAIN
             raise ChannelFailed(self._words(f"HTTP status {status}" if known else str(result.get("msg") or "it gave no reason")), down=not refused)
+        refused = result.get("result") if channel.kind == "email" else None
+        if isinstance(refused, Mapping) and refused:
+            took = tuple(address for address in channel.options["to"] if parseaddr(address)[1] not in refused)
+            raise ChannelFailed(self._words("; ".join(f"{address} was refused: {why}" for address, why in refused.items())), down=False, took=took)
         self.outbox.remove(waiting)
         self.sent.append(waiting)
-        self._note_sent(waiting)
+        return self._note_sent(waiting)
+
+    def _arrived_in_part(self, waiting: Waiting, failure: ChannelFailed) -> None:
+        """Somebody has it; only the addresses that did not take it get it again."""
+        if failure.took:
+            self._note_sent(waiting)
+        self.outbox.update(waiting, **self._later(waiting, failure), done=failure.took or waiting.done, reached=True)
+
+    def _later(self, waiting: Waiting, error: ChannelFailed) -> dict[str, Any]:
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(waiting.tries, 10))
+        return {"tries": waiting.tries + 1, "next_at": self._start + pause, "error": error.message}
 
     def _words(self, text: str) -> str:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -206,10 +229,9 @@ class Delivery:
                 self.outbox.update(other, reached=True)
 
     def _failed(self, waiting: Waiting, error: ChannelFailed, policy: Policy) -> None:
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(waiting.tries, 10))
-        changes: dict[str, Any] = {"tries": waiting.tries + 1, "next_at": self._start + pause, "error": error.message}
+        changes = self._later(waiting, error)
         names = [name for name in waiting.message.second if name in policy.channels and name != waiting.message.channel]
-        if names and not waiting.replaced:
+        if names and not waiting.replaced and not waiting.done:
             for name in names:
                 self.outbox.add(instead(waiting.message, name, error.message))
             changes["replaced"] = True
@@ -224,6 +246,13 @@ def _urgency(waiting: Waiting) -> tuple[bool, float]:
 def _urgent(queue: Sequence[Waiting]) -> set[str]:
     """Incidents of which something is as urgent as can be: all of it goes first, or it would be resolved before it was opened."""
     return {waiting.message.dedup_key for waiting in queue if waiting.message.severity == SEVERITIES[0]}
+
+
+def _without(channel: Channel, done: Sequence[str]) -> Channel:
+    """The same channel for the addresses that do not have the message yet."""
+    if not done or channel.kind != "email":
+        return channel
+    return channel._replace(options={**channel.options, "to": [address for address in channel.options["to"] if address not in done]})
 
 
 def _rate_key(waiting: Waiting) -> str:

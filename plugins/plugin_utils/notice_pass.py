@@ -142,16 +142,22 @@ class NoticePass:
     outbox: Outbox
     memory: Memory
 
-    def _known(self) -> tuple[dict[Key, Notice], list[str]]:
+    def _known(self) -> tuple[dict[Key, Notice], list[str], dict[str, list[Notice]]]:
         """What people were told, also by runs that are not sealed yet, or were killed before they could say so; and runs that are known in full.
+        And by run what only its messages that wait say: it goes with them.
 
         A killed run is sealed without its last words: what it told is kept here until the history has that, or something newer of the same.
         """
         told = self.memory()
         by_run = {run_id: self.outbox.told_by(run_id) for run_id in self.outbox.tellers()}
         done = [run_id for run_id, notices in by_run.items() if all(one.key in told and told[one.key].at >= one.at for one in notices)]
-        found = [*told.values(), *(notice for notices in by_run.values() for notice in notices)]
-        return latest([*found, *(notice for waiting in self.outbox.waiting() for notice in waiting.notices)]), done
+        found = latest([*told.values(), *(notice for notices in by_run.values() for notice in notices)])
+        loose: dict[str, list[Notice]] = {}
+        for waiting in self.outbox.waiting():
+            for notice in waiting.notices:
+                if notice.key not in found or found[notice.key].at < notice.at:
+                    loose.setdefault(waiting.message.run_id, []).append(notice)
+        return latest([*found.values(), *(notice for notices in loose.values() for notice in notices)]), done, loose
 
     def preview(self, request: Request) -> dict[str, Any]:
         """What would be sent; nothing is written."""
@@ -162,7 +168,9 @@ class NoticePass:
     def run(self, request: Request, send: Sender, terms: Terms) -> dict[str, Any]:
         """Tell what is news, and deliver what waits."""
         with self.outbox.locked(LOCK_SECONDS):
-            known, done = self._known()
+            known, done, loose = self._known()
+            for run_id, notices in loose.items():
+                self.outbox.tell(run_id, notices)
             news = find_news(request, known)
             messages = [message._replace(created_at=request.run.now + number / 1000) for number, message in enumerate(news.messages)]  # in this order
             for message in messages[:-1]:

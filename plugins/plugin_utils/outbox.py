@@ -43,10 +43,13 @@ class Waiting:
     """Its second channels have it, too."""
     reached: bool = False
     """One of them delivered it."""
+    done: tuple[str, ...] = ()
+    """Addresses that took it, when others did not."""
 
     def data(self) -> dict[str, Any]:
         """What its file holds."""
-        own = {"tries": self.tries, "next_at": self.next_at, "error": self.error, "replaced": self.replaced, "reached": self.reached}
+        own = {"tries": self.tries, "next_at": self.next_at, "error": self.error, "replaced": self.replaced, "reached": self.reached,
+               "done": list(self.done)}  # fmt: skip
         return {"message": self.message.record(), "notices": [notice.record() for notice in self.notices], **own}
 
 
@@ -56,7 +59,8 @@ def read_waiting(path: Path) -> Waiting:
     message = read_message(data["message"])
     tries, next_at, error = int(data.get("tries", 0)), float(data.get("next_at", 0.0)), str(data.get("error", ""))
     told = tuple(map(read_notice, data.get("notices", ())))
-    return Waiting(path, message, told, tries, next_at, error, bool(data.get("replaced")), bool(data.get("reached")))
+    done = tuple(map(str, data.get("done", ())))
+    return Waiting(path, message, told, tries, next_at, error, bool(data.get("replaced")), bool(data.get("reached")), done)
 
 
 class Outbox:

@@ -166,6 +166,45 @@ def test_one_that_is_down_is_asked_once_and_all_its_messages_go_the_other_way(en
     assert ends.got == [("mail", "about 1"), ("mail", "about 2"), ("mail", "about 3")]
 
 
+def test_a_mail_that_one_address_refuses_goes_again_to_that_one_alone(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(POLICY["channels"]["mail"]["email"], "to", ["Ops <ops@example.org>", "gone@example.org"])
+    asked: list[list[str]] = []
+    send, ends.send = ends.send, lambda *arguments: (asked.append(arguments[1]["to"]), send(*arguments))[1]  # type: ignore[method-assign,assignment]
+    ends.answers["mail"] = {"msg": "Failed to send mail to at least one recipient", "result": {"gone@example.org": [550, "no such user"]}}
+    ends.add(1, "mail", second=("chat",))
+    ends.say("opened", "mail")
+    ends.say("resolved", "mail")
+    delivery = ends.deliver()
+    assert ends.got == [("mail", "about 1"), ("mail", "opened"), ("mail", "resolved")] and delivery.sent == []  # nothing held back for one address
+    first = ends.outbox.waiting()[0]
+    assert first.reached and "gone@example.org was refused" in first.error and "no such user" in first.error
+    ends.answers["mail"] = DOWN
+    ends.deliver(after=50)
+    assert len(ends.outbox.waiting()) == 3  # people have it: no second channel
+
+    def only_to_others(_module: str, arguments: dict[str, Any], _seconds: float) -> Mapping[str, Any]:
+        ends.got.append(("mail", arguments["subject"]))
+        return {"failed": True, "msg": "all recipients refused"} if arguments["to"] == ["gone@example.org"] else {"status": 200}
+
+    asks, ends.send = ends.send, only_to_others  # type: ignore[method-assign]
+    ends.add(2, "mail", second=("chat",))
+    assert [waiting.message.id for waiting in ends.deliver(after=LONGEST_PAUSE).sent] == ["mail-2"]
+    ends.send = asks  # type: ignore[method-assign]
+    ends.answers.clear()
+    ends.deliver(after=LONGEST_PAUSE)
+    assert ends.left() == [] and asked[3:] and all(to == ["gone@example.org"] for to in asked[3:])
+
+
+def test_an_address_that_the_inventory_names_no_more_keeps_no_mail_waiting(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(POLICY["channels"]["mail"]["email"], "to", ["ops@example.org", "gone@example.org"])
+    ends.answers["mail"] = {"result": {"gone@example.org": [550, "no such user"]}}
+    ends.add(1, "mail", second=())
+    ends.deliver()
+    monkeypatch.setitem(POLICY["channels"]["mail"]["email"], "to", ["ops@example.org"])
+    ends.deliver(after=50)
+    assert ends.left() == [] and ends.got == [("mail", "about 1")]
+
+
 def test_one_message_that_is_rejected_does_not_hold_the_next(ends: Ends) -> None:
     ends.answers["chat"] = {"failed": True, "status": 400}
     ends.add(1, second=())

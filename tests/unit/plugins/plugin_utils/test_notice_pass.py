@@ -166,6 +166,8 @@ def test_a_run_that_dies_between_the_message_and_the_memory_is_not_told_twice(si
     assert site.news() == [] and len(site.outbox.waiting()) == 1
     site.run(BAD)
     assert site.news() == [OPENED] and site.outbox.waiting() == []
+    site.run(BAD)
+    assert site.news() == []  # although the message that vouched for it is gone
 
 
 def test_a_slow_run_does_not_tell_what_is_outdated(site: Site) -> None:
