@@ -82,7 +82,7 @@ def route(notices: Iterable[Notice], policy: Policy) -> tuple[list[Notice], list
     """
     routed, nowhere = [], []
     for notice in notices:
-        found = policy.routes.get(notice.severity)
+        found = policy.routes.get(notice.severity) if notice.change in (OPENED, WORSENED, REMINDER) else None
         wanted = [*notice.channels, *(found.channels if found else ())]
         channels = tuple(dict.fromkeys(name for name in wanted if name in policy.channels))
         if channels or notice.change not in (OPENED, WORSENED, REMINDER):

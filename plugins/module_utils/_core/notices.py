@@ -17,8 +17,8 @@ from .limits import DEFAULT_SEVERITY, SEVERITIES
 from .verdict import STATUSES
 
 OPENED, WORSENED, REMINDER, RESOLVED = "opened", "worsened", "reminder", "resolved"
-CALMING, AGAIN, HEARTBEAT = "calming", "again", "heartbeat"
-"""Only remembered: something that flaps was seen well, and bad once more. And a sign of life that was sent."""
+CALMING, BETTER, AGAIN, HEARTBEAT = "calming", "better", "again", "heartbeat"
+"""Only remembered: something that flaps was seen well, something is not as bad as it was, it is so again. And a sign of life that was sent."""
 
 TOLD = (OPENED, WORSENED, REMINDER, RESOLVED)
 """Changes that make a message."""
@@ -66,9 +66,9 @@ class Notice(NamedTuple):
     change: str
     status: str
     worst: str
-    """The worst status that was told since it went wrong: getting better and worse again is no news."""
+    """The worst status that was told since it went wrong, or was last better for a while: better and at once worse again is no news."""
     severity: str
-    """The most urgent one that was told."""
+    """The most urgent one that was told, likewise."""
     message: str
     hint: str
     at: float
@@ -79,6 +79,8 @@ class Notice(NamedTuple):
     opens: tuple[float, ...] = ()
     calm_at: Optional[float] = None
     channels: tuple[str, ...] = ()
+    better_at: Optional[float] = None
+    """Since when it is not as bad as was told."""
 
     @property
     def is_open(self) -> bool:
@@ -171,7 +173,7 @@ def _calm(old: Notice, moment: Moment) -> Notice | None:
             return old._replace(change=CALMING, status="ok", at=_after(old, moment), calm_at=moment.now)
         if moment.now - old.calm_at < CALM_SECONDS:
             return None
-    return old._replace(change=RESOLVED, status="ok", message="", hint="", at=_after(old, moment), told_at=moment.now, calm_at=None)
+    return old._replace(change=RESOLVED, status="ok", message="", hint="", at=_after(old, moment), told_at=moment.now, calm_at=None, better_at=None)
 
 
 def _still_bad(old: Notice, one: Seen, remind: Mapping[str, Optional[float]], moment: Moment) -> Notice | None:
@@ -179,13 +181,25 @@ def _still_bad(old: Notice, one: Seen, remind: Mapping[str, Optional[float]], mo
     current = old._replace(status=one.status, message=one.message, hint=one.hint, at=_after(old, moment), calm_at=None)
     if old.calm_at is not None:
         current = current._replace(opens=(*[opened for opened in old.opens if now - opened <= FLAPPING_SECONDS], now))
-    if _rank(one.status) > _rank(old.worst) or SEVERITIES.index(one.severity) < SEVERITIES.index(old.severity):
-        return current._replace(change=WORSENED, told_at=now, worst=max(old.worst, one.status, key=_rank),
-                                severity=min(old.severity, one.severity, key=SEVERITIES.index))  # fmt: skip
-    every = remind.get(old.severity)
+    worst, severity = max(old.worst, one.status, key=_rank), min(old.severity, one.severity, key=SEVERITIES.index)
+    if (worst, severity) != (old.worst, old.severity):
+        return current._replace(change=WORSENED, told_at=now, worst=worst, severity=severity, better_at=None)
+    current = _eased(current, one, now)
+    every = remind.get(one.severity)
     if every is not None and now - old.told_at >= every - min(30.0, every * _REMIND_EARLY):
         return current._replace(change=REMINDER, told_at=now)
+    if (current.better_at, current.worst, current.severity) != (old.better_at, old.worst, old.severity):
+        return current._replace(change=AGAIN if (one.status, one.severity) == (old.worst, old.severity) else BETTER)
     return current._replace(change=AGAIN) if old.calm_at is not None else None
+
+
+def _eased(current: Notice, one: Seen, now: float) -> Notice:
+    """What is not as bad as was told for a quarter of an hour counts as what it is: to get as bad as before is news then."""
+    if (one.status, one.severity) == (current.worst, current.severity):
+        return current._replace(better_at=None)
+    if current.better_at is None:
+        return current._replace(better_at=now)
+    return current._replace(worst=one.status, severity=one.severity, better_at=None) if now - current.better_at >= CALM_SECONDS else current
 
 
 def incidents_left(told: Mapping[Key, Notice], notices: Iterable[Notice]) -> set[tuple[str, str]]:

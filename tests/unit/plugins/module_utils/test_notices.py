@@ -63,8 +63,9 @@ def changes(runs: list[str], every: float = 60.0) -> list[str]:
         ([WARN, CRIT, WORST], ["opened", "worsened", "worsened"]),
         ([CRIT, WORST], ["opened", "worsened"]),  # the same status, more urgent
         ([WARN, UNKNOWN, CRIT], ["opened", "worsened", "worsened"]),
-        ([CRIT, WARN, CRIT, WARN, CRIT], ["opened", "", "", "", ""]),  # better, and again as bad as was told
-        ([CRIT, WARN, OK], ["opened", "", "resolved"]),
+        ([CRIT, WARN, CRIT, WARN, CRIT], ["opened", "better", "again", "better", "again"]),  # better, and again as bad as was told
+        ([CRIT, WARN, OK], ["opened", "better", "resolved"]),
+        ([WORST, "unknown P1", WORST], ["opened", "better", "again"]),
         ([CRIT, NOT_SEEN, NOT_SEEN, CRIT, OK], ["opened", "", "", "", "resolved"]),  # not looked at is not well
         ([NOT_SEEN, OK], ["", ""]),
         ([CRIT, OK, CRIT, OK], ["opened", "resolved", "opened", "resolved"]),
@@ -88,6 +89,16 @@ def test_one_notification_for_each_change(runs: list[str], expected: list[str]) 
 def test_reminders_come_when_they_are_due(text: str, every: float, told: list[int]) -> None:
     found = changes([text] * 5, every)
     assert [number for number, change in enumerate(found) if change == "reminder"] == ([3] if every == 290.0 else told)
+
+
+def test_what_was_better_for_a_while_and_gets_as_bad_again_is_told_again() -> None:
+    found = changes([WORST, WARN, WARN, WARN, WORST], 600.0)
+    assert found == ["opened", "better", "", "better", "worsened"]  # the second time after twenty minutes: from then on it is a warning
+    assert changes([WORST, WARN, WORST, WARN, WORST], 600.0) == ["opened", "better", "reminder", "better", "reminder"]  # and this is what was told
+
+
+def test_people_are_reminded_as_often_as_it_is_urgent_now() -> None:
+    assert "reminder" not in changes([WORST, WARN, WARN, WARN, WARN, WARN], 900.0)
 
 
 def test_a_reminder_counts_from_what_was_told_last() -> None:
