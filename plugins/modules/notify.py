@@ -16,6 +16,7 @@ description:
   - What was skipped, muted or not looked at is neither bad nor well. A limit with C(for) is no news before it has lasted that long.
   - What belongs to one system, run and change is one message for each channel. What is over the rate of a channel becomes one message; severity
     C(P1) is never held back.
+  - What was seen before another run told something newer of the same is no news.
   - Every message lies in C(outbox) in the folder of the history before the first try and until it was delivered, so that it arrives at least once,
     with the same key. What a channel does not take goes to the second channels of its route, and stays in the outbox for the next run.
   - It never fails a run because of a channel; RV(ignore:notified) and RV(ignore:waiting) tell.
@@ -87,7 +88,7 @@ wanted:
   type: bool
   returned: always
 outcome:
-  description: V(ok), V(warn) when a channel failed or cannot be used, V(refused) when the run is not recorded.
+  description: V(ok), V(warn) when a channel failed or cannot be used, or a message not be read, V(refused) when the run is not recorded.
   type: str
   returned: when there is a channel, and not in check mode
 code:
