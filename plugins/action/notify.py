@@ -76,6 +76,8 @@ class ActionModule(HistoryAction):
 
     def _send(self, module: str, arguments: dict[str, Any], seconds: float) -> Mapping[str, Any]:
         """The result of a module. ``no_log`` for as long as it runs, or it would write its arguments to the system log."""
+        with suppress(OSError):  # a module that is piped in makes it too, and warns
+            os.makedirs(os.path.expanduser(self.get_shell_option("remote_tmp", "~/.ansible/tmp")), mode=0o700, exist_ok=True)
         hidden, self._task.no_log = self._task.no_log, True
         before = _children()
         try:
