@@ -14,7 +14,7 @@ node() { docker exec "$NODE" bash -c "$1"; }
 docker_redis() { docker exec "$STACK-redis-1" redis-cli "$@"; }
 redis() { docker exec "$STACK-redis-1" redis-cli "$@" > /dev/null; }
 sql() { docker exec "$STACK-postgres-1" psql -U trader -d trading -qXc "$1"; }
-age() { sql "update trades set created_at = created_at $1 interval '3 days'"; sql "vacuum trades"; }
+age() { sql "update trades set created_at = created_at $1 interval '5 days'"; sql "vacuum trades"; }
 told() { docker exec "$STACK-postgres-1" psql -U trader -d trading -XAtc "$1"; }
 hold() { docker exec --detach --env PGAPPNAME=stuck "$STACK-postgres-1" psql -U trader -d trading -c "begin; lock table migrations; $1"; }
 start() { docker start "$STACK-$1-1"; }
@@ -94,7 +94,7 @@ DATA = {
         "redis", "critical P1",
         "at redis 'chmod 0555 /data'; redis set fault 1; redis bgsave; saved err",
         "at redis 'chmod 0755 /data'; redis bgsave; saved ok; redis del fault", "agent orchestrator answers"),
-    "stale last trade": fault("last trade", "critical P2", "age -", "age +", "last trade outside of the session"),
+    "stale last trade": fault("last trade", "critical P2", "age -", "age +"),
     "stuck order": fault(
         "orders are not stuck", "critical P2",
         "sql \"insert into trades (symbol, side, quantity, status, created_at) values ('STUCK', 'buy', 1, 'pending', now() - interval '2 hours')\"",
@@ -162,7 +162,7 @@ ALONE = {
                           *agent("trade-executor")),
     "Prometheus stopped": fault("container prometheus", "critical P2", "stop prometheus", "start prometheus; sleep 5",
                                 "prometheus", "every agent is watched", "orders of the night", "errors of requests", "latency of requests",
-                                 "orders that failed", "alerts"),
+                                "orders that failed", "alerts"),
     "Redis without its log": fault("redis", "critical P2", "redis config set appendonly no", "redis config set appendonly yes; sleep 1"),
     "Redis nearly full": fault(
         "redis", "critical P2",

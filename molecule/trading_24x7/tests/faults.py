@@ -43,9 +43,9 @@ def host(on: str, off: str, found: Found) -> Fault:
 
 
 WATCHED = ("prometheus", "prometheus has fresh data")
-USED = ("container memory", "container processors", "workers")
+USED = ("container memory", "container processors")
 KEYS: Found = {"wrong key is refused": P1, "no key is refused": P1}
-ASKED = ("portfolio", "strategies", "providers", "orders", "last trade", "last trade outside the session")
+ASKED = ("portfolio", "strategies", "providers", "orders", "last trade")
 NO_APP: Found = {"containers": P1, "api answers": P1, "trading status": P1, **KEYS, **dict.fromkeys(ASKED, P2)}
 
 OF_THE_SERVICE = {
@@ -53,7 +53,7 @@ OF_THE_SERVICE = {
     "the result of the day is null": told("null_pnl", {"portfolio": U1}),
     "the result of the day is a text": told("text_pnl", {"portfolio": U1}),
     "the loss of the day is too large": told("loss", {"portfolio": P1}),
-    "the last trade is days old": told("stale_trade", {"last trade": P2, "last trade outside the session": W3}),
+    "the last trade is days old": told("stale_trade", {"last trade": P2}),
     "trading is not active": told("inactive", {"trading status": P1}),
     "market data is cut off": told("market_data_down", {"trading status": P1}),
     "a strategy failed": told("strategy_failed", {"strategies": P2, "trading status": W3}),
@@ -82,12 +82,12 @@ OF_CONTAINERS = {
 }  # fmt: skip
 OF_REDIS = {
     "redis is stopped": Fault("docker stop --time 5 $STACK-redis-1", "",
-                              {"containers": P1, "api answers": P1, "trading status": P1, "redis": P1, "redis saves": P2, "trading state": P2,
+                              {"containers": P1, "api answers": P1, "trading status": P1, "redis answers": P1, "redis": P1, "redis saves": P2, "trading state": P2,
                                "portfolio": P1},
-                              ("last trade", "last trade outside the session", "container memory", "container processors", *WATCHED), after="anew"),
+                              ("last trade", "container memory", "container processors", *WATCHED), after="anew"),
     "redis hangs": Fault("docker pause $STACK-redis-1", "docker unpause $STACK-redis-1",
-                         {"containers": P1, "api answers": P1, "redis": P1, "redis saves": P2, "trading state": P2},
-                         ("last trade", "last trade outside the session", "trading status", "portfolio", "orders", "container memory", "container processors",
+                         {"containers": P1, "api answers": P1, "redis answers": P1, "redis": P1, "redis saves": P2, "trading state": P2},
+                         ("last trade", "trading status", "portfolio", "orders", "container memory", "container processors",
                           *WATCHED), after="anew"),
     "redis is full": redis("config set maxmemory 1mb", "config set maxmemory 2gb", {"redis": P1}),
     "redis may evict": redis("config set maxmemory-policy allkeys-lru", "config set maxmemory-policy noeviction", {"redis": P1}),
@@ -110,7 +110,8 @@ OF_THE_HOST = {
     "settings can be read by all": host("chmod 644 /opt/trading-24x7/.env", "chmod 600 /opt/trading-24x7/.env", {"settings are private": P2}),
     "keys can be read by all": host("chmod 755 /opt/trading-24x7/keys", "chmod 700 /opt/trading-24x7/keys", {"keys are private": P2}),
     "backups are gone": host("mv /backups/trading-24x7 /backups/away", "rm -rf /backups/trading-24x7; mv /backups/away /backups/trading-24x7",
-                             {"backup of the state": U2, "backup of settings and keys": U2, "backup of the container logs": U3}),
+                             {"backup of the state": U2, "backup of settings and keys": U2, "backup of the container logs": U3,
+                              "backup of the documents": U3}),
     "providers are not reached": Fault("docker stop --time 1 $STACK-world-1", "up --no-deps world",
                                        {"finnhub is reached": P2, "twelve data is reached": P2, "names of the providers": P2, "grafana": P3, "log store": P3}),
     "grafana has no database": told("grafana", {"grafana": P3}, part="world"),

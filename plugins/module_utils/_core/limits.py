@@ -124,7 +124,7 @@ def _parse_scalar(text: str, of: str) -> tuple[Any, str]:
 
 
 def parse_limits(
-    limits: Mapping[str, Any], units: Mapping[str, str], open_ended: bool = False, severities: Mapping[str, str] = DEFAULT_SEVERITY
+    limits: Mapping[str, Any], units: Mapping[str, str], open_ended: bool = False, severities: Mapping[str, str] | None = None
 ) -> list[Rule]:
     """The ``limits`` of one check to rules. ``units`` maps every measure the check can return to its unit.
 
@@ -143,7 +143,7 @@ def parse_limits(
         if not any(level in levels for level in LEVELS):
             raise InvalidInput(f"limits: {measure}: neither warning nor critical is given", "null switches one off")
         for level in LEVELS:
-            severity = _per_level(measure, "severity", levels, level) or severities[level]
+            severity = _per_level(measure, "severity", levels, level) or (severities or DEFAULT_SEVERITY)[level]
             rules.extend(_rules(measure, level, {**levels, "severity": severity}, units.get(measure, "number")))
     return rules
 
