@@ -82,8 +82,8 @@ OF_CONTAINERS = {
 }  # fmt: skip
 OF_REDIS = {
     "redis is stopped": Fault("docker stop --time 5 $STACK-redis-1", "",
-                              {"containers": P1, "api answers": P1, "trading status": P1, "redis answers": P1, "redis": P1, "redis saves": P2, "trading state": P2,
-                               "portfolio": P1},
+                              {"containers": P1, "api answers": P1, "trading status": P1, "redis answers": P1, "redis": P1, "redis saves": P2,
+                               "trading state": P2, "portfolio": P1},
                               ("last trade", "container memory", "container processors", *WATCHED), after="anew"),
     "redis hangs": Fault("docker pause $STACK-redis-1", "docker unpause $STACK-redis-1",
                          {"containers": P1, "api answers": P1, "redis answers": P1, "redis": P1, "redis saves": P2, "trading state": P2},
