@@ -195,10 +195,10 @@ class Delivery:
             known = isinstance(status, int) and status > 0
             refused = known and 400 <= int(status or 0) < 500 and status not in _TRY_AGAIN
             raise ChannelFailed(self._words(f"HTTP status {status}" if known else str(result.get("msg") or "it gave no reason")), down=not refused)
-        refused = result.get("result") if channel.kind == "email" else None
-        if isinstance(refused, Mapping) and refused:
-            took = tuple(address for address in channel.options["to"] if parseaddr(address)[1] not in refused)
-            raise ChannelFailed(self._words("; ".join(f"{address} was refused: {why}" for address, why in refused.items())), down=False, took=took)
+        lost = result.get("result") if channel.kind == "email" else None
+        if isinstance(lost, Mapping) and lost:
+            took = tuple(address for address in channel.options["to"] if parseaddr(address)[1] not in lost)
+            raise ChannelFailed(self._words("; ".join(f"{address} was refused: {why}" for address, why in lost.items())), down=False, took=took)
         self.outbox.remove(waiting)
         self.sent.append(waiting)
         return self._note_sent(waiting)

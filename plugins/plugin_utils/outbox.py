@@ -89,7 +89,7 @@ class Outbox:
         finally:
             os.close(descriptor)
 
-    def add(self, message: Message, notices: Iterable[Notice] = (), **state: bool) -> Waiting:
+    def add(self, message: Message, notices: Iterable[Notice] = (), **state: Any) -> Waiting:
         """Keep a message until it was delivered. The same one twice is one."""
         path = self.folder / f"{int(message.created_at * 1000):015d}-{message.id}{_SUFFIX}"
         waiting = Waiting(path, message, tuple(notices), **state)
