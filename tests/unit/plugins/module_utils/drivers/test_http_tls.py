@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the tradeops.runbook contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTPS with certificates of every kind (F122): verification is on, its verdict does not depend on the Python of the host."""
+"""HTTPS with certificates of every kind: verification is on, its verdict does not depend on the Python of the host."""
 
 from __future__ import annotations
 
