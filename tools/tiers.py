@@ -26,8 +26,11 @@ WITH_ANSIBLE = [
     *(f"tests/unit/plugins/{folder}/" for folder in ("action", "callback", "filter", "lookup", "modules")),
     *(f"tests/unit/plugins/module_utils/test_{name}.py" for name in ("runbook_module", "hints", "health", "kinds")),
 ]
+_DAILY = ("a_clean_service_is_well", "an_unreachable_host_is_unknown_and_the_others_are_checked", "a_limit_without_localhost_changes_nothing",
+          "verify_and_remove_end_the_tour")  # fmt: skip
 AGAIN = [
-    *(f"tests/integration/test_{name}.py" for name in ("daily", "record")),
+    "tests/integration/test_record.py",
+    *(f"tests/integration/test_daily.py::test_{name}" for name in _DAILY),
     "tests/integration/test_backups.py::test_a_restore_is_planned_confirmed_done_and_taken_back",
 ]
 LANES = 2

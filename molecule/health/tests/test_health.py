@@ -25,13 +25,11 @@ SERVICE = "systemctl {} nextrade-api"
 ASK = "python3 -c 'import urllib.request as u; u.urlopen(\"http://127.0.0.1:8000/health\")'"
 WAIT_UNTIL_WELL = f"for i in $(seq 50); do {ASK} && exit 0; sleep 0.2; done; exit 1"
 
-# name of the fault: how to switch it on and off, the check that must find it, the verdict
+# name of the fault: how to switch it on and off, the check that must find it, the verdict. Those of the answers alone are tried on every
+# version of Python without a node (tests/integration/test_daily.py, tests/unit).
 FAULTS = {
     "stopped service": (SERVICE.format("stop"), SERVICE.format("start"), "service runs", "critical"),
-    "dripping answers": (f"{FAULT} on dripping", f"{FAULT} off dripping", "api answers", "critical"),
     "degraded": (f"{FAULT} on degraded", f"{FAULT} off degraded", "api answers", "warning"),
-    "nulls": (f"{FAULT} on null_values", f"{FAULT} off null_values", "api answers", "unknown"),
-    "html with 200": (f"{FAULT} on html_error", f"{FAULT} off html_error", "api answers", "unknown"),
     "language model down": (f"{FAULT} on llm_down", f"{FAULT} off llm_down", "language model answers", "critical"),
     "locked database": (f"{FAULT} on database_locked", f"{FAULT} off database_locked", "database works", "critical"),
     "stuck orders": (f"{FAULT} on stuck_orders", f"{FAULT} off stuck_orders", "stuck orders", "critical"),
