@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,11 @@ class Trading:
 
     def intents(self) -> list[dict[str, Any]]:
         """What was begun and is not over."""
-        return [json.loads(path.read_text()) for path in sorted(self.state.glob("intents/*.json"))]
+        found = []
+        for path in sorted(self.state.glob("intents/*.json")):
+            with suppress(FileNotFoundError):  # one that ended since it was listed
+                found.append(json.loads(path.read_text()))
+        return found
 
 
 def checks_of(run: PlaybookRun) -> dict[str, dict[str, Any]]:
