@@ -78,14 +78,14 @@ def test_a_restore_is_planned_confirmed_done_and_taken_back(playbook: PlaybookRu
     service.stop()
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("delete from orders")
-        connection.execute("update positions set quantity = -1")
+        connection.execute("update positions set quantity = -12345")
         connection.commit()
     damaged, before = rows(database), digest(service.state)
     refused = playbook("restore.yml", *options, **given)
     assert refused.rc == 2 and "was not confirmed" in refused.stdout and digest(service.state) == before
     done = well(playbook("restore.yml", *options, "-e", f"restore_confirm={token}", **given)).stdout
     restored = rows(database)
-    assert len(restored) > len(damaged) and all(row[-1] != -1 for row in restored if len(row) == 2)
+    assert len(restored) > len(damaged) and all(row[-1] != -12345 for row in restored if len(row) == 2)
     undo = re.findall(r"restore_undo=(\S+)", done)[0]
     well(playbook("restore.yml", *options, "-e", f"restore_undo={undo}", **given))
     assert rows(database) == damaged

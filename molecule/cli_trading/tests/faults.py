@@ -23,7 +23,7 @@ until_so() { for _ in $(seq 150); do if eval "$1" > /dev/null 2>&1; then return;
 amtool() { docker exec "$STACK-alertmanager-1" amtool --alertmanager.url=http://127.0.0.1:9093 "$@"; }
 serve() { at traefik "cd /letsencrypt; cp $1.pem served.pem; cp $1.key served.key; nginx -c /app/nginx.conf -s reload"; }
 forget() { node "for log in /opt/cli-trading/logs/$1.log; do sed '/$2/d' \$log > /root/kept; cat /root/kept > \$log; done"; } # the writer has it open
-empty() { sleep 1; node "truncate --size 0 /opt/cli-trading/logs/$1.log"; }
+empty() { until_so "node 'truncate --size 0 /opt/cli-trading/logs/$1.log; sleep 1; test \$(stat --format %s /opt/cli-trading/logs/$1.log) -lt 100000'"; }
 saved() { until_so "docker_redis info persistence | grep rdb_last_bgsave_status:$1"; }
 state() { docker inspect --format "$2" "$STACK-$1-1"; }
 ask() { docker exec "$STACK-prometheus-1" promtool query instant http://127.0.0.1:9090 "$1"; }
