@@ -19,7 +19,7 @@ def choose_set(results: Sequence[Mapping[str, Any]], wanted: str = "latest_resto
     try:
         return choose({result["item"]: result["artifacts"] for result in results}, wanted)
     except RunbookError as error:
-        raise AnsibleFilterError(f"{error.message} ({error.hint})") from error
+        raise AnsibleFilterError(error.advice) from error
     except (KeyError, TypeError) as error:
         raise AnsibleFilterError(f"choose_set needs the results of a loop of backup_info over names of sources: {error!r}") from error
 

@@ -19,7 +19,7 @@ def compile_symptoms(given: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, 
     try:
         return symptoms.compile_symptoms(given)
     except InvalidInput as error:
-        raise AnsibleFilterError(f"{error.message}{f' ({error.hint})' if error.hint else ''}") from error
+        raise AnsibleFilterError(error.advice) from error
 
 
 class FilterModule:

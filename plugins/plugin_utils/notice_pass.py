@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.channels import Policy, parse_policy
-from ansible_collections.tradeops.runbook.plugins.module_utils._core.messages import SUMMARY, TEST, Message, Run, compose, route, simple
+from ansible_collections.tradeops.runbook.plugins.module_utils._core.messages import SUMMARY, TEST, Message, Run, compose, named, route, simple
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.notices import HEARTBEAT, Key, Moment, Notice, Seen, decide, incidents_left, latest
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.times import rfc3339
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.units import plural
@@ -247,4 +247,4 @@ def _tell(waiting: Waiting) -> dict[str, Any]:
 
 
 def _name(place: Place) -> str:
-    return " ".join(part for part in place if part) or "no system"
+    return named(place) or "no system"

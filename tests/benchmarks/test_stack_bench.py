@@ -55,6 +55,10 @@ class Stack:
         shown = output(["docker", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", f"{self.name}-{service}-1"])
         return shown.strip()
 
+    def size(self) -> int:
+        """How many containers run."""
+        return len(output(["docker", "ps", "--quiet", "--filter", f"label=com.docker.compose.project={self.name}"]).split())
+
     def slow(self, milliseconds: int) -> None:
         """Every agent answers that much later from now on."""
         Path(self.volume("logs"), "delay_ms").write_text(str(milliseconds), encoding="utf-8")
@@ -220,7 +224,7 @@ def test_the_daily_health_in_one_pass(
     measured[latency] = run_rounds(contenders, ROUNDS)
 
 
-def test_table_is_written(measured: dict[str, Rounds], checks: list[dict[str, Any]]) -> None:
+def test_table_is_written(measured: dict[str, Rounds], checks: list[dict[str, Any]], stack: Stack) -> None:
     assert len(measured) == len(LATENCIES)
     kinds: dict[str, int] = {}
     for check in checks:
@@ -229,7 +233,8 @@ def test_table_is_written(measured: dict[str, Rounds], checks: list[dict[str, An
     lines = [
         "# The daily health of cli_trading",
         "",
-        f"{len(checks)} checks ({', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}) of the real stack in {16} containers, over ssh.",
+        f"{len(checks)} checks ({', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}) of the real stack",
+        f"in {stack.size()} containers, over ssh.",
         "Wall time of one call of `health_check_info` relative to one built-in task for each check, to a plain script with one command of curl, docker,",
         "psql, redis-cli, openssl, df, stat or grep for each, and of the whole playbook `health` (with history, judgement, record and report) relative to",
         f"these; median (smallest to largest) of {ROUNDS} paired runs. Below 1 ours is faster. Tasks and script only ask and throw the answer away; they do",

@@ -46,7 +46,7 @@ def compile_sources(  # house: what a source gets that does not say otherwise, e
         try:
             found.append(_complete({"copies": copies, **entry}, repository, keep, encryption or {}))
         except InvalidInput as error:
-            errors.append(f"backup_sources[{index}] ({entry['name']}): {error.message}{f' ({error.hint})' if error.hint else ''}")
+            errors.append(f"backup_sources[{index}] ({entry['name']}): {error.advice}")
     if errors:
         raise InvalidInput("; ".join(errors), "correct the inventory; nothing was touched")
     return found

@@ -108,7 +108,7 @@ def _each(given: Mapping[str, Any], read: Any, problems: list[str]) -> dict[str,
         try:
             found[name] = read(name, value)
         except InvalidInput as error:
-            problems.append(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
+            problems.append(error.advice)
     return found
 
 
@@ -203,7 +203,7 @@ def _read_route(place: str, given: Any, keys: tuple[str, ...], problems: list[st
         every = given.get(keys[-1])
         route = route._replace(remind=parse_duration(every) if every else None)
     except InvalidInput as error:
-        problems.append(f"{place}: {keys[-1]}: {error.message}{f' ({error.hint})' if error.hint else ''}")
+        problems.append(f"{place}: {keys[-1]}: {error.advice}")
     try:
         return route._replace(second=_names(given.get("second") or [], f"{place}: second"))
     except InvalidInput as error:

@@ -18,6 +18,11 @@ class RunbookError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def advice(self) -> str:
+        """The message, and the hint if there is one."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
 
 class InvalidInput(RunbookError):
     """What was asked for makes no sense; nothing was touched."""

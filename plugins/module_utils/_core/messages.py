@@ -128,13 +128,14 @@ def _message(members: Sequence[Notice], policy: Policy, run: Run) -> Message:
     )  # fmt: skip
 
 
-def _place(first: Notice) -> str:
-    return " ".join(part for part in (first.key.system, first.key.environment) if part)
+def named(place: Sequence[str]) -> str:
+    """A system and its environment, in words; empty for a run that has none."""
+    return " ".join(part for part in place if part)
 
 
 def _subject(members: Sequence[Notice]) -> str:
     first = members[0]
-    head = f"[{'resolved' if first.change == RESOLVED else first.severity + _WORDS[first.change]}] {_place(first)}"
+    head = f"[{'resolved' if first.change == RESOLVED else first.severity + _WORDS[first.change]}] {named(first.key[:2])}"
     if len(members) == 1:
         return _cut(f"{head}: {_what(first)} {'is well again' if first.change == RESOLVED else _is(first)}")
     well = "are well again" if first.change == RESOLVED else "need attention"
@@ -178,7 +179,7 @@ def fold(messages: Sequence[Message]) -> Message:
     """Several messages of one channel as one, as young as the youngest: it must not expire for the oldest."""
     worst = min(messages, key=lambda message: SEVERITIES.index(message.severity))
     total = sum(message.count for message in messages)
-    place = " ".join(part for part in (worst.system, worst.environment) if part)
+    place = named((worst.system, worst.environment))
     text = f"[{worst.severity}] {place}: {plural(len(messages), 'message')} in one, because there were too many for {worst.channel}"
     names = digest("\n".join(sorted(message.id for message in messages)))[:24]
     lines = tuple(line for message in messages for line in (message.lines if message.change == SUMMARY else (message.subject,)))[: 2 * SHOWN]
@@ -189,7 +190,7 @@ def fold(messages: Sequence[Message]) -> Message:
 
 def simple(channel: Channel, change: str, place: tuple[str, str], run: Run) -> Message:
     """A test, or a sign of life."""
-    name = " ".join(part for part in place if part) or "tradeops.runbook"
+    name = named(place) or "tradeops.runbook"
     at = rfc3339(run.now)
     words = {
         HEARTBEAT: (f"[alive] {name}: watched at {at}", "Nothing to do. When this message stays away, nobody is watching any more."),

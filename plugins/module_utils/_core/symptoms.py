@@ -37,7 +37,7 @@ def compile_symptoms(given: Iterable[Any]) -> dict[str, dict[str, Any]]:
         try:
             found[str(name)] = _symptom(symptom)
         except InvalidInput as error:
-            errors.append(f"diagnose_symptoms: {name}: {error.message}{f' ({error.hint})' if error.hint else ''}")
+            errors.append(f"diagnose_symptoms: {name}: {error.advice}")
     if errors:
         raise InvalidInput("; ".join(errors))
     return found
@@ -69,7 +69,7 @@ def _symptom(given: Any) -> dict[str, Any]:
         try:
             compiled.append(_proposal(proposal))
         except InvalidInput as error:
-            errors.append(f"proposals[{index}]: {error.message}{f' ({error.hint})' if error.hint else ''}")
+            errors.append(f"proposals[{index}]: {error.advice}")
     if errors:
         raise InvalidInput("; ".join(errors))
     checks = ["*"] if known.get("checks") is None else _texts(known["checks"], "checks")

@@ -53,7 +53,7 @@ def measures_of(session: Session, wanted: Mapping[str, Any], probe: Probe) -> di
         try:
             found.update(_one(session, name, _reading(name, given), probe))
         except (Denied, CommandRefused) as error:
-            reason = Unmeasured(f"{error.message} ({error.hint})")
+            reason = Unmeasured(error.advice)
             found.update({each: reason for each in units_of({name: given}, {}) if each == name or each in probe.wanted})
     return found
 

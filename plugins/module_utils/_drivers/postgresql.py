@@ -99,7 +99,7 @@ def _answers(session: Session, names: dict[str, str], statement: str, parameters
     try:
         answer = session.one(statement, parameters) or {}
     except (Denied, Failed) as error:
-        return dict.fromkeys(names, Unmeasured(f"{error.message} ({error.hint})"))
+        return dict.fromkeys(names, Unmeasured(error.advice))
     return {name: _plain(name, answer.get(name)) for name in names}
 
 

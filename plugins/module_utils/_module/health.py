@@ -65,7 +65,7 @@ def prepare(params: Mapping[str, Any]) -> list[Task]:
             names.add(check["name"])
             tasks.append(_task(check, connections))
         except InvalidInput as error:
-            errors.append(f"{place} {error.message}{f' ({error.hint})' if error.hint else ''}")
+            errors.append(f"{place} {error.advice}")
     if errors:
         raise InvalidInput("; ".join(errors), "correct the inventory; nothing was checked")
     return tasks
