@@ -79,7 +79,8 @@ def tier(name: str, core: str, *command: str) -> Tier:
 
 
 def in_order(cores: list[str]) -> list[Tier]:
-    """What two lanes, one for each processor, take from in turn: long ones early, so that both end at about the same time.
+    """What two lanes, one for each processor, take from in turn: long ones early, so that both end at about the same time,
+    and those of `ansible-test`, which wait for each other (tools/env), in the same lane.
 
     Every core beyond the first runs only the tests in which Ansible takes part, and of the playbooks those that use all of it (AGAIN).
     """
@@ -89,8 +90,8 @@ def in_order(cores: list[str]) -> list[Tier]:
         tier("lint", main_core),
         tier("sanity", main_core),
         tier("unit", main_core),
-        tier("unit-nodes", main_core, "unit", "nodes"),
         tier("integration", main_core, "pytest", "integration"),
+        tier("unit-nodes", main_core, "unit", "nodes"),
         tier("servers", main_core, "pytest", "servers"),
         tier("faults", main_core, "pytest", "faults"),
     ]
@@ -115,7 +116,8 @@ def judge(one: Tier, status: int) -> None:
         one.counts["passed"] += not ran
     else:
         one.result = "failed"
-        one.counts["failed"] = max(1, one.counts["failed"])
+        one.failures = one.failures or [f"exit status {status}: {one.log_lines()[-1]}"]
+        one.counts["failed"] = len(one.failures)
 
 
 class Runner:
