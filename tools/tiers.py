@@ -69,7 +69,7 @@ class Tier:
 
     def log_lines(self) -> list[str]:
         """The log, without the blank lines at its end."""
-        return self.log.read_text(errors="replace").rstrip().splitlines()
+        return self.log.read_text(errors="replace").rstrip().splitlines() or ["it printed nothing"]
 
 
 def tier(name: str, core: str, *command: str) -> Tier:
@@ -79,8 +79,9 @@ def tier(name: str, core: str, *command: str) -> Tier:
 
 
 def in_order(cores: list[str]) -> list[Tier]:
-    """What two lanes, one for each processor, take from in turn: long ones early, so that both end at about the same time,
-    and those of `ansible-test`, which wait for each other (tools/env), in the same lane.
+    """What two lanes, one for each processor, take from in turn: long ones early, so that both end at about the same time.
+
+    Those of `ansible-test`, which wait for each other (tools/env), come where one lane takes them one after the other.
 
     Every core beyond the first runs only the tests in which Ansible takes part, and of the playbooks those that use all of it (AGAIN).
     """
