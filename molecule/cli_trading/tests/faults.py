@@ -36,6 +36,7 @@ sql 'vacuum trades'
 until_so 'test "$(docker ps --filter "name=^$STACK-" --filter health=healthy --quiet | wc -l)" = 8'
 until_so 'ask "count(up == 1)" | grep -q "=> 9 "'
 until_so 'ask "max(stream_pending_count) < 1" | grep -q "=> 0 "'
+until_so 'amtool alert query alertname=Watchdog | grep -q Watchdog'
 """
 
 
@@ -174,6 +175,7 @@ ALONE = {
                          "node 'mv /root/postgresql /opt/cli-trading/backups/molecule/cli_trading/'"),
     "failing orders": fault("orders that failed", "critical P2", "at orchestrator 'touch /tmp/failing_orders'; sleep 20",
                             "at orchestrator 'rm -f /tmp/failing_orders'; docker restart --time 2 $STACK-orchestrator-1; "
+                            "at prometheus 'rm -rf /data/*'; docker restart --time 2 $STACK-prometheus-1; "  # else it remembers them for 5 minutes
                             "until_so 'ask \"sum(rate(trading_order_failures_total[5m]))\" | grep -q =\\>'"),
 }  # fmt: skip
 

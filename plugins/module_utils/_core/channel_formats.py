@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What each kind of channel wants to be sent: the module that sends it, and its arguments. They hold secrets: nobody may show them.
 
-PagerDuty: Events API v2. Slack: incoming webhooks with blocks. Mail: plain text. Webhook: our JSON, or a body of the inventory's own.
+PagerDuty: Events API v2. Slack: incoming webhooks with blocks, and attachments for the colour. Mail: plain text. Webhook: our JSON, or a body of the inventory's own.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ _SUMMARY_LONGEST = 1024
 """Characters of a summary that PagerDuty takes."""
 _HEADER_LONGEST, _SECTION_LONGEST = 150, 2900
 """Characters that Slack takes in a header (150) and in a section (3,000, with the escapes)."""
+_GREEN = "#2eb67d"
+_COLOURS = {"P1": "#a30200", "P2": "#d9480f", "P3": "#daa038", "P4": "#36739c"}
+"""Of the bar beside a message, as Slack's own alerts have them; never the only sign of a severity."""
 _WORD = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -59,12 +62,14 @@ def _pagerduty(options: Mapping[str, Any], message: Message) -> Request:
 def _slack(options: Mapping[str, Any], message: Message) -> Request:
     lines = _slack_text(message.text())[:_SECTION_LONGEST]
     foot = f"{message.severity} · {message.change} · run {message.run_id}"
-    blocks = [
-        {"type": "header", "text": {"type": "plain_text", "text": message.subject[:_HEADER_LONGEST], "emoji": False}},
+    header = {"type": "header", "text": {"type": "plain_text", "text": message.subject[:_HEADER_LONGEST], "emoji": False}}
+    beside = [
         {"type": "section", "text": {"type": "mrkdwn", "text": lines or "-"}},
         {"type": "context", "elements": [{"type": "mrkdwn", "text": _slack_text(foot)}]},
     ]
-    return _post(options, options["webhook_url"], {"text": _slack_text(message.subject), "blocks": blocks}, {})
+    colour = _GREEN if message.over else _COLOURS[message.severity]
+    body = {"text": _slack_text(message.subject), "blocks": [header], "attachments": [{"color": colour, "blocks": beside}]}
+    return _post(options, options["webhook_url"], body, {})
 
 
 def _slack_text(text: str) -> str:

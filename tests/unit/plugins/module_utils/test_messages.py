@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -161,11 +162,18 @@ def test_slack_gets_blocks_in_which_nothing_of_a_log_has_a_meaning() -> None:
     message = messages([Seen(key("log"), "critical", "P3", "<!channel> a & b <https://evil|click>")])[0][0]
     sent = body("chat", message)
     assert sent["text"] == message.subject
-    header, section, foot = sent["blocks"]
+    (header,), (section, foot) = sent["blocks"], sent["attachments"][0]["blocks"]
     assert header["text"]["text"] == message.subject[:150] and "P3" in foot["elements"][0]["text"]
     assert "&lt;!channel&gt; a &amp; b &lt;https://evil|click&gt;" in section["text"]["text"]
     long = message._replace(lines=("x" * 500,) * 10)
-    assert len(body("chat", long)["blocks"][1]["text"]["text"]) <= 3000
+    assert len(body("chat", long)["attachments"][0]["blocks"][0]["text"]["text"]) <= 3000
+
+
+def test_slack_shows_each_severity_in_a_colour_of_its_own_and_what_is_over_in_green() -> None:
+    opened, told = messages(bad("api"))
+    resolved, _told = messages([Seen(key("api"), "ok")], told, NOW + 60)
+    colours = [body("chat", one)["attachments"][0]["color"] for one in (*(opened[0]._replace(severity=f"P{n}") for n in (1, 2, 3, 4)), resolved[0])]
+    assert len(set(colours)) == 5 and all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours)
 
 
 def test_mail_is_plain_text_with_the_key_in_its_header() -> None:
