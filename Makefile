@@ -18,7 +18,7 @@ lint: ## yamllint, ansible-lint, changelog, archive, shellcheck
 sanity: ## ansible-test sanity on every Python found
 	@tools/sanity
 
-unit: ## ansible-test units, managed-node code also on Python 3.9
+unit: ## Unit tests, managed-node code also on Python 3.9
 	@tools/unit
 	@tools/unit nodes || [ $$? = 77 ]
 
