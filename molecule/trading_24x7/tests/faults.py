@@ -118,7 +118,8 @@ OF_THE_HOST = {
     "the log store is red": told("log_store", {"log store": P3}, part="world"),
     "prometheus is stopped": Fault("docker stop --time 2 $STACK-prometheus-1", "docker start $STACK-prometheus-1",
                                    {"prometheus": P3, "prometheus has fresh data": P3}),
-    "prometheus has no answer": Fault("at prometheus 'sed -i s/trading/other/ /data/prometheus.yml && kill -HUP 1'; sleep 5",
+    "prometheus has no answer": Fault("at prometheus 'sed -i s/.app:8000.// /data/prometheus.yml && kill -HUP 1'; "
+                                      "until_so '! at prometheus \"promtool query instant http://127.0.0.1:9090 up\" | grep -q =\\>'",
                                       "up --no-deps --force-recreate prometheus", {"prometheus has fresh data": P3}),
 }  # fmt: skip
 
