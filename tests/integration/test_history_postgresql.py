@@ -30,7 +30,7 @@ from ansible_collections.tradeops.runbook.plugins.plugin_utils.recorder import R
 from ansible_collections.tradeops.runbook.tests.support.children import environment
 from ansible_collections.tradeops.runbook.tests.support.postgresql import ESCAPED, PASSWORD, Server, programs
 from ansible_collections.tradeops.runbook.tests.support.waiting import until
-from ansible_collections.tradeops.runbook.tests.unit.plugins.plugin_utils import test_history, test_history_logs, test_retention
+from ansible_collections.tradeops.runbook.tests.unit.plugins.plugin_utils import test_history, test_history_logs, test_history_notices, test_retention
 from ansible_collections.tradeops.runbook.tests.unit.plugins.plugin_utils.recorded import KEY, chained, ended, lay_down, run_id, seal, started
 
 pytestmark = pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed (Debian package postgresql)")
@@ -39,7 +39,7 @@ _OF_THE_FILE = {
     "test_a_key_is_made_on_first_use_and_never_again", "test_a_reader_creates_nothing_and_writes_nothing", "test_a_new_release_adds_what_is_missing",
     "test_a_history_of_a_newer_release_is_not_touched", "test_a_damaged_file_says_what_to_do", "test_a_locked_history_is_busy",
 }  # fmt: skip
-for module in (test_history, test_history_logs, test_retention):  # the same tests, on this file's ``where``
+for module in (test_history, test_history_logs, test_history_notices, test_retention):  # the same tests, on this file's ``where``
     globals().update({name: test for name, test in vars(module).items() if name.startswith("test_") and callable(test) and name not in _OF_THE_FILE})
 old = test_retention.old
 
