@@ -120,7 +120,7 @@ OF_THE_HOST = {
                                    {"prometheus": P3, "prometheus has fresh data": P3}),
     "prometheus has no answer": Fault("at prometheus 'sed -i s/.app:8000.// /data/prometheus.yml && kill -HUP 1'; "
                                       "until_so '! at prometheus \"promtool query instant http://127.0.0.1:9090 up\" | grep -q =\\>'",
-                                      "up --no-deps --force-recreate prometheus", {"prometheus has fresh data": P3}),
+                                      "up --no-deps --force-recreate prometheus", {"prometheus has fresh data": U3, "prometheus": P3}),
 }  # fmt: skip
 
 EVERY = {**OF_THE_SERVICE, **OF_CONTAINERS, **OF_REDIS, **OF_THE_HOST}
