@@ -29,6 +29,7 @@ options:
   max_parallel:
     description:
       - How many checks run at the same time. Checks with a limit on their latency run two at a time, after the others.
+      - One that only waits, for a sample of processor time or for its next attempt, does not count any more.
     type: int
     default: 8
 attributes:

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What each kind of channel wants to be sent: the module that sends it, and its arguments. They hold secrets: nobody may show them.
 
-PagerDuty: Events API v2. Slack: incoming webhooks with blocks, and attachments for the colour. Mail: plain text. Webhook: our JSON, or a body of the inventory's own.
+PagerDuty: Events API v2. Slack: incoming webhooks with blocks, in attachments for the colour. Mail: plain text. Webhook: our JSON, or the body that the
+inventory wants.
 """
 
 from __future__ import annotations

@@ -69,19 +69,21 @@ class Probe:
     """One measurement about to be made.
 
     ``wanted`` names the measures that have limits, so that a costly one is taken only on demand; ``now`` is the wall clock
-    when this measurement starts, in seconds since 1970 (UTC).
+    when this measurement starts, in seconds since 1970 (UTC); ``pause`` waits (seconds) while others may work, where there are any.
     """
 
-    __slots__ = ("deadline", "now", "connection", "wanted", "check_mode")
+    __slots__ = ("deadline", "now", "connection", "wanted", "check_mode", "pause")
 
     def __init__(  # house: what a frozen dataclass would write by itself, without its ten milliseconds
-        self, deadline: Deadline, now: float, connection: dict[str, Any] | None = None, wanted: frozenset[str] = frozenset(), check_mode: bool = False
-    ) -> None:
+        self, deadline: Deadline, now: float, connection: dict[str, Any] | None = None, wanted: frozenset[str] = frozenset(), check_mode: bool = False,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:  # fmt: skip
         self.deadline = deadline
         self.now = now
         self.connection = connection
         self.wanted = wanted
         self.check_mode = check_mode
+        self.pause = pause
 
     def timeout(self, seconds: float) -> float:
         """Seconds the next blocking call may take: ``seconds``, or what is left of the whole call."""

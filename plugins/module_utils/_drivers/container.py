@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from .._core.containers import MEASURES, Seen, digest_of, facts_of, measures_of, missing
 from .._core.errors import InvalidInput, NotThere, did_you_mean
 from .._core.probe import SKIPPED, Probe, Unmeasured
+from . import _sample
 from ._cgroup import Cgroup
 from ._engine_api import EngineApi
 from ._time_left import TimeLeft
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["MEASURES", "dynamic_measures", "measure"]
 
 _PROJECT, _SERVICE, _ONE_OFF = "com.docker.compose.project", "com.docker.compose.service", "com.docker.compose.oneoff"
-_SAMPLE_SECONDS = 0.5
 
 
 def dynamic_measures(options: Mapping[str, Any]) -> dict[str, str]:
@@ -131,7 +131,7 @@ class _Look:
         if not groups or not any(name.rpartition(".")[2] == "cpu_percent" for name in self._probe.wanted):
             return [SKIPPED] * len(groups)
         before, started = [group.cpu_seconds() for group in groups], time.monotonic()
-        time.sleep(min(_SAMPLE_SECONDS, self._left.timeout()))
+        _sample.wait(self._probe, self._left.timeout())
         after, seconds = [group.cpu_seconds() for group in groups], time.monotonic() - started
         return [_share(first, second, seconds) for first, second in zip(before, after)]
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from typing import Any
 
 from .._core.errors import RunbookError, Unreachable, VerifyFailed
 from .._core.probe import Probe, Unmeasured
+from . import _sample
 
 MEASURES = {
     "disk_used_percent": "percent",
@@ -25,8 +25,6 @@ MEASURES = {
     "cpu_percent": "percent",
     "uptime": "s",
 }
-
-_SAMPLE_SECONDS = 0.5
 
 
 def measure(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
@@ -84,7 +82,7 @@ def _load() -> dict[str, Any]:
 def _cpu(probe: Probe) -> float | Unmeasured:
     """Share of time not idle over a short sample."""
     before = _jiffies()
-    time.sleep(probe.timeout(_SAMPLE_SECONDS))
+    _sample.wait(probe)
     after = _jiffies()
     spent = sum(after) - sum(before)
     idle = (after[3] + after[4]) - (before[3] + before[4])  # idle and iowait

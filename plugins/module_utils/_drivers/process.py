@@ -14,7 +14,7 @@ from typing import Any
 
 from .._core.errors import InvalidInput, RunbookError, Unreachable, VerifyFailed
 from .._core.probe import Probe, Unmeasured
-from . import _proc
+from . import _proc, _sample
 from ._proc import Process
 from ._read import read_regular
 
@@ -27,7 +27,6 @@ MEASURES = {
     "cpu_percent": "percent",
 }
 
-_SAMPLE_SECONDS = 0.5
 _NAME_BYTES = 15  # the kernel cuts the names of processes to this length
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -120,7 +119,7 @@ def _open_files(found: Sequence[Process]) -> int | Unmeasured:
 def _cpu_percent(found: Sequence[Process], probe: Probe) -> float:
     """Of one processor: 200 is two of them. Processes that come or go meanwhile are left out."""
     started = time.monotonic()
-    time.sleep(probe.timeout(_SAMPLE_SECONDS))
+    _sample.wait(probe)
     later = {process.pid: process for process in (_proc.read(before.pid) for before in found) if process is not None}
     used = sum(later[before.pid].used - before.used for before in found if before.pid in later and later[before.pid].started == before.started)
     return round(100 * used / _TICKS / (time.monotonic() - started), 2)

@@ -9,7 +9,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,8 +114,14 @@ def _rules(check: Mapping[str, Any], kind: Kind, options: dict[str, Any], units:
     return [*parse_limits(check["limits"], units, kind.open_ended, severity), *parse_limits(defaults, units, severities=severity)]
 
 
+Pause = Callable[[float], None]
+
+
 class Runner:
-    """Measures tasks in daemon threads; what has not finished at the deadline is unknown, and nobody waits for it."""
+    """Measures tasks in daemon threads; what has not finished at the deadline is unknown, and nobody waits for it.
+
+    A task that only waits, for a sample or for its next attempt, leaves its place to the next one and ends without a place.
+    """
 
     def __init__(self, deadline: Deadline, now: float, check_mode: bool) -> None:
         self._deadline = deadline
@@ -136,7 +142,7 @@ class Runner:
         for task in tasks:
             waiting.put(task)
         for _number in range(min(parallel, len(tasks))):
-            threading.Thread(target=self._work, args=(waiting, done), daemon=True).start()
+            self._start(waiting, done)
         results: dict[str, dict[str, Any]] = {}
         while len(results) < len(tasks):
             try:
@@ -147,30 +153,42 @@ class Runner:
         late = DeadlinePassed("it was not done when the time for all checks was over", "raise health_deadline_seconds, or see what hangs")
         return {task.name: results.get(task.name) or self.finish(task, judge_error(late, task.spec.get("severity")), 0.0, 1) for task in tasks}
 
+    def _start(self, waiting: queue.SimpleQueue[Task], done: queue.SimpleQueue[tuple[str, dict[str, Any]]]) -> None:
+        threading.Thread(target=self._work, args=(waiting, done), daemon=True).start()
+
     def _work(self, waiting: queue.SimpleQueue[Task], done: queue.SimpleQueue[tuple[str, dict[str, Any]]]) -> None:
-        while self._deadline.remaining() > 0:
+        has_place = True
+
+        def pause(seconds: float) -> None:
+            nonlocal has_place
+            if has_place:
+                has_place = False
+                self._start(waiting, done)
+            time.sleep(seconds)
+
+        while has_place and self._deadline.remaining() > 0:
             try:
                 task = waiting.get_nowait()
             except queue.Empty:
                 return
-            done.put((task.name, self.check(task)))
+            done.put((task.name, self.check(task, pause)))
 
-    def check(self, task: Task) -> dict[str, Any]:
+    def check(self, task: Task, pause: Pause) -> dict[str, Any]:
         """Measure and judge one task, again and again while it polls and is not well."""
         started = time.monotonic()
         poll = task.spec.get("poll") or {"within_seconds": 0.0, "interval_seconds": 0.0}
         patience = self._deadline.within(poll["within_seconds"])
         attempts = 1
-        judged = self._once(task)
+        judged = self._once(task, pause)
         while judged["status"] not in ("ok", "skipped") and patience.remaining() > 0:
-            time.sleep(min(poll["interval_seconds"], patience.remaining()))
+            pause(min(poll["interval_seconds"], patience.remaining()))
             attempts += 1
-            judged = self._once(task)
+            judged = self._once(task, pause)
         return self.finish(task, judged, time.monotonic() - started, attempts)
 
-    def _once(self, task: Task) -> dict[str, Any]:
+    def _once(self, task: Task, pause: Pause) -> dict[str, Any]:
         now = self._now + time.monotonic() - self._started  # else a fresh timestamp of a late or repeated check lies in the future
-        probe = Probe(self._deadline, now, task.connection, task.wanted, self._check_mode)
+        probe = Probe(self._deadline, now, task.connection, task.wanted, self._check_mode, pause)
         try:
             measures = KINDS[task.kind].driver().measure(task.options, probe)
             return judge_measures(measures, task.units, task.rules, task.spec.get("baselines") or {})

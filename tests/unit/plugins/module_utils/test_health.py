@@ -181,6 +181,37 @@ def test_latency_is_measured_when_little_else_runs(driver: Driver) -> None:
     assert most_at_once(driver) <= 2
 
 
+def test_one_that_only_waits_leaves_its_place_to_the_next(driver: Driver) -> None:
+    went = threading.Event()
+
+    def work(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
+        if options.get("bad"):  # only the check after it can end its wait
+            while not went.is_set():
+                assert probe.pause is not None
+                probe.pause(min(0.01, probe.timeout(1.0)))
+        else:
+            went.set()
+        return {"load": 1}
+
+    driver.work = work
+    result = health(check("waits", OK, options={"bad": True}), check("goes", OK), max_parallel=1, deadline_seconds=5.0)
+    assert result["status"] == "ok"
+
+
+def test_one_that_polls_does_not_keep_the_others_waiting(driver: Driver) -> None:
+    went = threading.Event()
+
+    def work(options: dict[str, Any], probe: Probe) -> dict[str, Any]:
+        if not options.get("bad"):
+            went.set()
+        return {"load": 1 if went.is_set() else 9}
+
+    driver.work = work
+    patient = {"interval_seconds": 0.01, "within_seconds": 4.0}
+    result = health(check("polls", OK, options={"bad": True}, poll=patient), check("goes", OK), max_parallel=1, deadline_seconds=5.0)
+    assert result["status"] == "ok" and result["checks"][0]["attempts"] > 1
+
+
 def test_polling_until_it_is_well(driver: Driver) -> None:
     driver.work = lambda options, probe: {"load": 9 if len(driver.probes) < 3 else 1}
     found = one(limits=OK, poll={"interval_seconds": 0.2, "within_seconds": 5.0})
