@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.errors import InvalidInput, Unreachable
 from ansible_collections.tradeops.runbook.plugins.module_utils._core.probe import Deadline
+from ansible_collections.tradeops.runbook.plugins.module_utils._drivers import container
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._container_address import address_of
 from ansible_collections.tradeops.runbook.plugins.module_utils._drivers._engine_socket import Until
 from ansible_collections.tradeops.runbook.tests.support.health_checks import checked
@@ -185,6 +186,18 @@ def test_without_a_health_check_nobody_says_that_it_is_healthy(stack: Stack) -> 
     assert checked("container", {"project": stack.project})["status"] == "ok"
     found = checked("container", {"project": stack.project}, {"health": {"critical": "!= healthy"}})
     assert (found["status"], found["measures"]["health"]) == ("critical", "none")
+
+
+def test_one_that_starts_again_while_it_is_looked_at_is_looked_at_again(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, cpu = stack.run("api"), container._Look._cpu
+
+    def meanwhile(look: Any, groups: Any) -> Any:  # between what the engine says and what the kernel counts
+        docker("restart", "--time", "0", name)
+        return cpu(look, groups)
+
+    monkeypatch.setattr(container._Look, "_cpu", meanwhile)
+    found = checked("container", {"project": stack.project}, {"memory": {"warning": "> 1 GiB"}})
+    assert (found["status"], found["measures"]["oom_killed"], found["measures"]["down"]) == ("ok", "none", "none"), found
 
 
 def test_one_that_crashes_again_and_again_is_never_well(stack: Stack) -> None:

@@ -31,6 +31,7 @@ class Cgroup:
     """The control group of process ``pid``, which must be that of container ``container`` (its full id). What cannot be told is Unmeasured."""
 
     def __init__(self, pid: int, container: str, root: str = "/") -> None:
+        self._pid, self._container = pid, container
         self._root = root  # of the files of the kernel; another one in tests
         self._folders: dict[str, str] = {}  # controller to the path of the group; version 2 has no name
         self._mounts: dict[str, str] = {}
@@ -43,6 +44,13 @@ class Cgroup:
             self._mounts.update(self._mounted())
         except (OSError, ValueError):
             self._folders = {}
+
+    def ended(self) -> bool:
+        """Whether its process is not there any more, or was never seen; a container that does not run has none (0)."""
+        try:
+            return self._pid > 0 and not any(self._container in line for line in self._lines(f"proc/{self._pid}/cgroup"))
+        except OSError:
+            return True
 
     def memory(self) -> Any:
         """Bytes in use, without the part of the page cache that can be dropped, as docker-stats(1) shows it."""

@@ -62,6 +62,10 @@ def _parts(options: Mapping[str, Any]) -> list[str]:
     return list(options.get("names") or options.get("services") or options.get("digests") or [])
 
 
+_LOOKS, _LOOK_SECONDS = 3, 0.05
+"""How often a container whose process has just ended is looked at again, and after which time."""
+
+
 class _Look:
     """One look at everything that is selected."""
 
@@ -76,15 +80,29 @@ class _Look:
         """(name or service, facts) of each container, those that are missing among them."""
         found = self._selected()
         now = self._probe.now
-        groups = [(one, Cgroup(int(one["State"].get("Pid") or 0), one["Id"])) for _part, one in found]
-        shares = self._cpu([group for _one, group in groups])
+        groups = [_group(one) for _part, one in found]
+        shares = self._cpu(groups)
         facts = []
-        for (part, one), (_same, group), share in zip(found, groups, shares):
+        for (part, one), group, share in zip(found, groups, shares):
+            one, group = self._as_it_is(one, group)
             label = part if sum(other == part for other, _one in found) == 1 and part else one["Name"].lstrip("/")
             facts.append((part, facts_of(label, one, self._seen(label, one, group, share), now)))
         there = {part for part, _one in found}
         gone = [part for part in _parts(self._options) if part not in there] or ([] if found else [self._selector()])
         return facts + [(part, missing(part)) for part in gone]
+
+    def _as_it_is(self, one: dict[str, Any], group: Cgroup) -> tuple[dict[str, Any], Cgroup]:
+        """A container and its group; asked for again when its process has ended since, as in one that is started again and again."""
+        for _look in range(_LOOKS):
+            if not group.ended():
+                break
+            time.sleep(min(_LOOK_SECONDS, self._left.timeout()))  # the engine learns of it a little later
+            try:
+                one = self._api.container(one["Id"])
+            except NotThere:
+                break
+            group = _group(one)
+        return one, group
 
     def _selected(self) -> list[tuple[str, dict[str, Any]]]:
         options = self._options
@@ -134,6 +152,10 @@ class _Look:
         _sample.wait(self._probe, self._left.timeout())
         after, seconds = [group.cpu_seconds() for group in groups], time.monotonic() - started
         return [_share(first, second, seconds) for first, second in zip(before, after)]
+
+
+def _group(one: Mapping[str, Any]) -> Cgroup:
+    return Cgroup(int(one["State"].get("Pid") or 0), one["Id"])
 
 
 def _share(first: Any, second: Any, seconds: float) -> Any:

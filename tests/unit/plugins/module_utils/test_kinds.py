@@ -154,6 +154,6 @@ from {name}._module.kinds import KINDS
 loaded = lambda: sorted(item.rpartition(".")[2] for item in sys.modules if item.startswith("{name}._drivers."))
 before = loaded(); KINDS["host"].driver(); print(before, loaded())"""
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment(), timeout=60)
-    assert run.stdout.strip() == "[] ['host']"
+    assert run.stdout.strip() == "[] ['_sample', 'host']"
     source = Path(kinds.__file__).read_text(encoding="utf-8")
     assert {f"    from .._drivers import {kind}\n" in source for kind in KINDS} == {True}

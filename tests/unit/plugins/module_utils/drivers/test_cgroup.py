@@ -90,3 +90,12 @@ def test_a_file_that_cannot_be_read(text: str, tmp_path: Path) -> None:
 def test_without_any_control_group(tmp_path: Path) -> None:
     assert all(isinstance(value, Unmeasured) for value in measured(Cgroup(0, ID, str(tmp_path))))
     assert all(isinstance(value, Unmeasured) for value in measured(Cgroup(0, ID)))
+
+
+def test_whether_its_process_has_ended(tmp_path: Path) -> None:
+    found = group(tmp_path, V2)
+    assert not found.ended() and not Cgroup(0, ID, str(tmp_path)).ended(), "a container that does not run has no process"
+    (tmp_path / "proc/7/cgroup").write_text("0::/\n", encoding="utf-8")
+    assert found.ended(), "what is left of it is in no group, or another process has its number"
+    (tmp_path / "proc/7/cgroup").unlink()
+    assert found.ended()
