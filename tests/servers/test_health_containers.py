@@ -189,15 +189,18 @@ def test_without_a_health_check_nobody_says_that_it_is_healthy(stack: Stack) -> 
 
 
 def test_one_that_starts_again_while_it_is_looked_at_is_looked_at_again(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    name, cpu = stack.run("api"), container._Look._cpu
+    name, group, asked = stack.run("api"), container._group, []
 
-    def meanwhile(look: Any, groups: Any) -> Any:  # between what the engine says and what the kernel counts
-        docker("restart", "--time", "0", name)
-        return cpu(look, groups)
+    def meanwhile(one: Any) -> Any:  # between what the engine says and what the kernel counts
+        if not asked:
+            docker("restart", "--time", "0", name)
+        asked.append(one["State"]["Pid"])
+        return group(one)
 
-    monkeypatch.setattr(container._Look, "_cpu", meanwhile)
+    monkeypatch.setattr(container, "_group", meanwhile)
     found = checked("container", {"project": stack.project}, {"memory": {"warning": "> 1 GiB"}})
     assert (found["status"], found["measures"]["oom_killed"], found["measures"]["down"]) == ("ok", "none", "none"), found
+    assert len(set(asked)) == 2
 
 
 def test_one_that_crashes_again_and_again_is_never_well(stack: Stack) -> None:
