@@ -28,7 +28,7 @@ options:
     default: 60.0
   max_parallel:
     description:
-      - How many checks run at the same time. Checks with a limit on their latency run two at a time, after the others.
+      - How many checks run at the same time. Checks with a limit on their latency run four at a time, after the others.
       - One that only waits, for a sample of processor time or for its next attempt, does not count any more.
     type: int
     default: 8

@@ -23,7 +23,7 @@ from .data_kinds import CONNECTION
 from .kinds import KINDS, Kind
 from .session import reason_to_skip
 
-_NARROW = 2
+_NARROW = 4
 """Checks with limits on latency run at most this many at a time, after the others, so that they do not slow each other."""
 
 _POSITIVE = ("timeout_seconds", "max_bytes", "interval_seconds")

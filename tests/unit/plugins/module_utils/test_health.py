@@ -178,7 +178,7 @@ def test_latency_is_measured_when_little_else_runs(driver: Driver) -> None:
     assert len(timed) == len(others) == 12
     assert max(end for _start, end, _timed in others) <= min(start for start, _end, _timed in timed)
     driver.spans = timed
-    assert most_at_once(driver) <= 2
+    assert most_at_once(driver) <= 4
 
 
 def test_one_that_only_waits_leaves_its_place_to_the_next(driver: Driver) -> None:
