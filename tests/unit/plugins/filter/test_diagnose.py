@@ -51,7 +51,7 @@ def test_nonsense_is_an_error_of_the_filter() -> None:
     found = diagnosed()
     wrong = [
         lambda: named_like.named_like([{}], ["*"]),
-        lambda: named_like.named_like(None, ["*"]),  # type: ignore[arg-type]  # wrong on purpose
+        lambda: named_like.named_like(None, ["*"]),  # type: ignore[arg-type]  # no list: it must be refused
         lambda: diagnose.diagnose({}, CASE),
         lambda: diagnose.diagnose(MEASURED, {"host": "app"}),
         lambda: end_diagnosis.end_diagnosis(found, MEASURED, {"finding": "another", "does": ""}),

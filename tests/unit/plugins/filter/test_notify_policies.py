@@ -66,4 +66,4 @@ def test_a_secret_that_is_missing_deep_inside_is_a_problem_of_that_host_alone() 
 
 def test_other_input_is_refused() -> None:
     with pytest.raises(AnsibleFilterError):
-        notify_policies([], [])  # type: ignore[arg-type]  # wrong on purpose
+        notify_policies([], [])  # type: ignore[arg-type]  # no mapping: it must be refused
